@@ -1,0 +1,5 @@
+//! Ninefold.
+pub mod api;
+pub mod id;
+pub mod limits;
+pub mod rtp;

@@ -1,0 +1,71 @@
+//! Every maximum of the server, each with the reason for its size and with what happens when it is reached.
+//!
+//! A queue, map, loop or buffer that has no line here is a defect. Limits that an operator may want to change are defaults of a setting in
+//! `config`; the others are constants because nothing good comes from changing them.
+
+use std::time::Duration;
+
+/// Characters of a room's name. Longer: refused.
+pub const ROOM_NAME_CHARS_MAX: usize = 64;
+/// Characters of a display name. Longer: refused.
+pub const DISPLAY_NAME_CHARS_MAX: usize = 64;
+/// Characters of an identity. Longer: refused.
+pub const IDENTITY_CHARS_MAX: usize = 128;
+/// Bytes of a participant's metadata (opaque to us, in every roster). Longer: refused.
+pub const METADATA_BYTES_MAX: usize = 4096;
+/// Characters of one chat message. Longer: refused.
+pub const CHAT_CHARS_MAX: usize = 2000;
+/// Bytes of one data channel message without our header. One SCTP message of 16 KiB passes every browser. Longer: dropped, counted.
+pub const DATA_BYTES_MAX: usize = 16 * 1024;
+
+/// Rooms of one process. More: refused.
+pub const ROOMS_MAX: usize = 10_000;
+/// Participants (viewers not counted) of one room. More: refused.
+pub const PARTICIPANTS_MAX: usize = 1_000;
+/// Viewers of one room. More: refused.
+pub const VIEWERS_MAX: usize = 10_000;
+/// Tracks that one participant publishes: camera, microphone, screen with its sound, and as much again. More: refused.
+pub const TRACKS_PER_PEER_MAX: usize = 8;
+/// Slots of one peer, audio and video together: a page of 49 and its sound. More in an offer: refused.
+pub const SLOTS_PER_PEER_MAX: usize = 64;
+/// Layers of one track (WebRTC simulcast uses three). More: the further ones are ignored.
+pub const LAYERS_PER_TRACK_MAX: usize = 3;
+/// Sections of an SDP offer. More: refused before str0m sees it.
+pub const OFFER_SECTIONS_MAX: usize = SLOTS_PER_PEER_MAX + TRACKS_PER_PEER_MAX + 1;
+/// Bytes of an SDP offer: 64 slots with every codec of Chromium are about 250 kB. Longer: refused.
+pub const OFFER_BYTES_MAX: usize = 384 * 1024;
+/// Bytes of one WebSocket message: an offer and its JSON escapes. Longer: the socket is closed.
+pub const SIGNAL_BYTES_MAX: usize = 512 * 1024;
+/// Tracks named in one `view` message: one for each slot. More: refused.
+pub const VIEW_TRACKS_MAX: usize = SLOTS_PER_PEER_MAX;
+
+/// Events that one room keeps for those who resume; 4,096 of them are about 1 MB in a room of 100. Older: forgotten, such a client joins anew.
+pub const EVENT_LOG_MAX: usize = 4096;
+/// Notices waiting for one participant's signalling. A reader slower than this is closed with a reason.
+pub const NOTICES_MAX: usize = 1024;
+/// Commands waiting for one shard. Full: the front end waits, which slows the one who asks.
+pub const SHARD_COMMANDS_MAX: usize = 1024;
+
+/// Packets kept for retransmission per slot: 3 s of a 2.5 Mbit/s stream. Older: forgotten, the NACK stays unanswered.
+pub const HISTORY_PACKETS_MAX: usize = 1024;
+/// The same for an audio slot, which is not retransmitted today; the ring guards against sequence numbers used twice.
+pub const HISTORY_AUDIO_PACKETS_MAX: usize = 64;
+/// Entries read from one NACK. More: ignored, the receiver asks again.
+pub const NACKS_PER_PACKET_MAX: usize = 256;
+/// Bytes waiting to leave for one peer within a tick. More: video is dropped, counted.
+pub const OUTBOX_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of one UDP datagram that we build: IPv6 and tunnels leave 1,200 and more.
+pub const DATAGRAM_BYTES_MAX: usize = 1_500;
+/// Addresses known for one peer. More: the oldest is forgotten.
+pub const ADDRESSES_PER_PEER_MAX: usize = 16;
+/// Addresses that a node announces in its answers, default route first. More: the rest is not announced.
+pub const MEDIA_ADDRESSES_MAX: usize = 8;
+
+/// One keyframe is asked for per layer in this time; what comes in between is served by the same one.
+pub const KEYFRAME_DEBOUNCE: Duration = Duration::from_millis(500);
+/// A request that brought no keyframe is repeated after this time (in the first second the encoder is not warm).
+pub const KEYFRAME_REPEAT: Duration = Duration::from_millis(300);
+/// A peer that is not connected by then is closed.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// A room that nobody is in ends after this time.
+pub const EMPTY_ROOM_LIFE: Duration = Duration::from_secs(60);
