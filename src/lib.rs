@@ -2,4 +2,7 @@
 pub mod api;
 pub mod id;
 pub mod limits;
+pub mod metrics;
+pub mod people;
+pub mod room;
 pub mod rtp;

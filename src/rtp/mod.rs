@@ -5,3 +5,5 @@
 pub mod packet;
 
 pub use packet::{CaptureTime, Codec, Extensions, Kind, Packet};
+pub mod rewrite;
+pub use rewrite::{Patch, PictureIdPatch, Rewritten};

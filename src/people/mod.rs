@@ -1,0 +1,3 @@
+//! The people of a room.
+pub mod event;
+pub use event::*;

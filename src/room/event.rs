@@ -1,0 +1,211 @@
+//! What a room is told, and what it says.
+
+use crate::id::{LayerIndex, PeerId, SlotIndex, TrackId};
+use crate::rtp::{Codec, Kind, Rewritten};
+
+/// A published track as the room needs to know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrackSpec {
+    /// Audio or video.
+    pub kind: Kind,
+    /// A shared screen (or its sound): comes before cameras.
+    pub screen: bool,
+    /// How many layers it may have, at least 1.
+    pub layers: u8,
+    /// Starts muted.
+    pub muted: bool,
+}
+
+/// One outgoing place as the receiver negotiated it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlotSpec {
+    /// Audio or video.
+    pub kind: Kind,
+    /// What the receiver decodes there.
+    pub codecs: Vec<Codec>,
+}
+
+/// Which tracks a receiver wants in its video slots.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum View {
+    /// The filler decides: pinned, screens, cameras in the order of joining, without one's own; from `offset` on, at most `limit`.
+    Auto {
+        /// Skipped at the start.
+        offset: usize,
+        /// At most so many; `None`: all slots.
+        limit: Option<usize>,
+        /// These first.
+        pinned: Vec<TrackId>,
+    },
+    /// Exactly these, as many as there are slots.
+    Tracks(Vec<TrackId>),
+}
+
+/// Which policy fills slots by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Filler {
+    /// Everybody sees everybody.
+    #[default]
+    Conference,
+    /// A stage and its audience.
+    Broadcast,
+}
+
+/// What a room is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// A peer enters, with no tracks and no slots yet. Nothing is forwarded to it before `Connected`.
+    Join {
+        /// Who.
+        peer: PeerId,
+    },
+    /// A peer's media path stands: its slots are filled from now on.
+    Connected {
+        /// Who.
+        peer: PeerId,
+    },
+    /// A peer is gone, with its tracks and slots.
+    Leave {
+        /// Who.
+        peer: PeerId,
+    },
+    /// A peer publishes. The number comes from [`Room::new_track_id`](super::Room::new_track_id).
+    Publish {
+        /// Whose.
+        peer: PeerId,
+        /// The new track's number.
+        track: TrackId,
+        /// What it is.
+        spec: TrackSpec,
+    },
+    /// A track is gone.
+    Unpublish {
+        /// Which.
+        track: TrackId,
+    },
+    /// A track was muted or unmuted; a muted one is not forwarded.
+    Mute {
+        /// Which.
+        track: TrackId,
+        /// The state now.
+        muted: bool,
+    },
+    /// A peer has further slots; they are numbered on from those it has.
+    AddSlots {
+        /// Whose.
+        peer: PeerId,
+        /// The new ones, in order.
+        slots: Vec<SlotSpec>,
+    },
+    /// The receiver stopped a slot for good: it never has a source again.
+    CloseSlot {
+        /// Whose.
+        peer: PeerId,
+        /// Which.
+        slot: SlotIndex,
+    },
+    /// A receiver chooses.
+    View {
+        /// Who.
+        peer: PeerId,
+        /// What.
+        view: View,
+    },
+    /// A receiver asks for a keyframe (PLI or FIR).
+    KeyframeRequest {
+        /// Who.
+        peer: PeerId,
+        /// For which slot.
+        slot: SlotIndex,
+    },
+}
+
+/// Why an input was refused; nothing changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RoomError {
+    /// The peer is in the room already.
+    #[error("peer {0} is in the room already")]
+    PeerExists(PeerId),
+    /// No such peer here.
+    #[error("peer {0} is not in the room")]
+    NoPeer(PeerId),
+    /// No such track here.
+    #[error("track {0} is not in the room")]
+    NoTrack(TrackId),
+    /// No such slot.
+    #[error("there is no slot {0}")]
+    NoSlot(SlotIndex),
+    /// More tracks than one participant may publish.
+    #[error("a participant may publish at most {} tracks", crate::limits::TRACKS_PER_PEER_MAX)]
+    TooManyTracks,
+    /// More slots than one participant may have.
+    #[error("a participant may have at most {} slots", crate::limits::SLOTS_PER_PEER_MAX)]
+    TooManySlots,
+}
+
+/// Why a slot with a source sends nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlotReason {
+    /// The receiver did not negotiate the track's codec.
+    Codec,
+    /// The track is muted.
+    Muted,
+}
+
+/// What a slot shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SlotState {
+    /// The source and whose it is.
+    pub source: Option<(TrackId, PeerId)>,
+    /// RTP timestamp (in the slot) of the first packet of this source; `None` until it was forwarded.
+    pub first_timestamp: Option<u32>,
+    /// Why nothing is sent.
+    pub reason: Option<SlotReason>,
+}
+
+/// Somebody who speaks.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Speaker {
+    /// Who.
+    pub peer: PeerId,
+    /// Loudness from 0 to 1.
+    pub level: f32,
+}
+
+/// What a room says; taken by [`Room::poll`](super::Room::poll) until there is nothing more.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// The publisher shall send a keyframe.
+    RequestKeyframe {
+        /// Whom to ask.
+        publisher: PeerId,
+        /// For which track.
+        track: TrackId,
+        /// For which layer.
+        layer: LayerIndex,
+    },
+    /// A slot changed its source, got its first packet, or cannot send.
+    Slot {
+        /// Whose.
+        peer: PeerId,
+        /// Which.
+        slot: SlotIndex,
+        /// What it is now.
+        state: SlotState,
+    },
+    /// Who speaks, loudest first; said when it changes, at most five times a second.
+    Speakers(Vec<Speaker>),
+}
+
+/// One packet to one slot. The packet itself is at hand where this is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forward {
+    /// To whom.
+    pub peer: PeerId,
+    /// Into which slot.
+    pub slot: SlotIndex,
+    /// The packet's track, which goes out as CSRC.
+    pub track: TrackId,
+    /// Header fields and patches.
+    pub header: Rewritten,
+}

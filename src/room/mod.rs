@@ -1,0 +1,3 @@
+//! A room: tracks × slots.
+pub mod event;
+pub use event::*;
