@@ -1,0 +1,4 @@
+//! Settings (being written on another branch).
+/// Settings.
+#[derive(Debug)]
+pub struct Config;
