@@ -456,8 +456,8 @@ fn literal_length(text: &str, previous: char) -> Option<usize> {
             return Some(until(start, &format!("\"{}", "#".repeat(count))));
         }
     }
-    if text.starts_with('\'') {
-        let mut inside = text[1..].chars();
+    if let Some(inside) = text.strip_prefix('\'') {
+        let mut inside = inside.chars();
         let (first, second) = (inside.next()?, inside.next());
         return (first == '\\' || second == Some('\'')).then(|| escaped_length(text, '\''));
     }
