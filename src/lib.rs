@@ -28,6 +28,7 @@
 //! whole call is simulated on a virtual clock in `sim`, which is test code.
 
 pub mod api;
+pub mod config;
 pub mod id;
 pub mod limits;
 pub mod metrics;
