@@ -32,6 +32,7 @@ pub mod config;
 pub mod id;
 pub mod limits;
 pub mod metrics;
+pub mod net;
 pub mod people;
 pub mod room;
 pub mod rtp;
