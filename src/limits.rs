@@ -69,3 +69,6 @@ pub const KEYFRAME_REPEAT: Duration = Duration::from_millis(300);
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// A room that nobody is in ends after this time.
 pub const EMPTY_ROOM_LIFE: Duration = Duration::from_secs(60);
+
+/// Shards of one process: more threads than any machine's cores gain nothing, and each takes a port. More in the settings: refused.
+pub const SHARDS_MAX: usize = 256;
