@@ -82,3 +82,5 @@ pub const LAYER_LIFE: Duration = Duration::from_secs(1);
 pub const SPEAKERS_PERIOD: Duration = Duration::from_millis(200);
 /// Speakers named at once, loudest first. More: not named.
 pub const SPEAKERS_MAX: usize = 8;
+/// The number of viewers is told at most once in this time: they come in crowds.
+pub const VIEWERS_PERIOD: Duration = Duration::from_secs(1);
