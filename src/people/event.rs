@@ -255,6 +255,17 @@ pub enum Audience {
     Only(Vec<PeerId>),
 }
 
+impl Audience {
+    /// Whether `peer` hears of it.
+    pub fn includes(&self, peer: PeerId) -> bool {
+        match self {
+            Audience::All => true,
+            Audience::AllBut(other) => *other != peer,
+            Audience::Only(peers) => peers.contains(&peer),
+        }
+    }
+}
+
 /// An event with its number. Numbers grow by one in the room, whoever hears of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Numbered {
