@@ -41,4 +41,6 @@ pub mod shard;
 pub mod webrtc;
 
 #[cfg(test)]
+mod sim;
+#[cfg(test)]
 mod tidy;

@@ -290,6 +290,20 @@ impl Core {
         present
     }
 
+    /// What must be true between any two calls; used by every simulation.
+    #[cfg(test)]
+    pub fn check_invariants(&self) {
+        for (name, key) in &self.names {
+            let hall = self.halls[*key].as_ref().unwrap_or_else(|| panic!("room {name} has no hall"));
+            hall.room.check_invariants();
+            assert_eq!(hall.room.peer_count(), hall.members.len(), "peers and members of {name}");
+            assert!(hall.members.iter().all(|peer| self.members.get(peer).is_some_and(|m| m.hall == *key)), "members of {name}");
+        }
+        let in_halls: usize = self.halls.iter().flatten().map(|hall| hall.members.len()).sum();
+        assert_eq!(in_halls, self.members.len(), "connections without a room");
+        assert!(!self.members.is_empty() || self.demux.is_empty(), "the demultiplexer remembers somebody who is gone");
+    }
+
     // Inside.
 
     fn begin(&mut self, name: RoomName, filler: Filler, permanent: bool, now: Instant) -> usize {
