@@ -36,6 +36,9 @@ pub mod net;
 pub mod people;
 pub mod room;
 pub mod rtp;
+pub mod sfu;
+pub mod shard;
+pub mod webrtc;
 
 #[cfg(test)]
 mod tidy;

@@ -72,3 +72,9 @@ pub const EMPTY_ROOM_LIFE: Duration = Duration::from_secs(60);
 
 /// Shards of one process: more threads than any machine's cores gain nothing, and each takes a port. More in the settings: refused.
 pub const SHARDS_MAX: usize = 256;
+/// A packet so far behind the newest of its stream is dropped as late: no receiver's history reaches back that far.
+pub const LATE_PACKETS_MAX: u64 = 1_000;
+/// A jump of sequence numbers beyond this, forward or back, is a publisher that started anew and not loss: the next keyframe is a switch.
+pub const JUMP_PACKETS_MAX: u64 = 3_000;
+/// RTP time and real time of a stream may differ by so much from packet to packet; more is a publisher that started anew.
+pub const JUMP_TIME_MAX: Duration = Duration::from_secs(10);

@@ -2,8 +2,14 @@
 //!
 //! Everything here is total: strangers wrote the bytes. Nothing here knows rooms, peers, str0m, sockets or a clock.
 
+pub mod facts;
+pub mod head;
+pub mod level;
 pub mod packet;
-
-pub use packet::{CaptureTime, Codec, Extensions, Kind, Packet};
 pub mod rewrite;
-pub use rewrite::{Patch, PictureIdPatch, Rewritten};
+
+pub use facts::{Descriptor, Facts, PictureId};
+pub use head::{Head, Place};
+pub use level::Level;
+pub use packet::{CaptureTime, Codec, Extensions, Kind, Packet};
+pub use rewrite::{Patch, PictureIdPatch, Rewriter, Rewritten, Starts};

@@ -1,0 +1,2 @@
+//! A shard: one thread with its rooms.
+pub mod command;
