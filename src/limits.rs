@@ -78,3 +78,11 @@ pub const LATE_PACKETS_MAX: u64 = 1_000;
 pub const JUMP_PACKETS_MAX: u64 = 3_000;
 /// RTP time and real time of a stream may differ by so much from packet to packet; more is a publisher that started anew.
 pub const JUMP_TIME_MAX: Duration = Duration::from_secs(10);
+/// A layer without packets for so long is not being received any more; its receivers fall back to a lower one.
+pub const LAYER_LIFE: Duration = Duration::from_secs(1);
+/// Speakers are judged, and told, once in this time.
+pub const SPEAKERS_PERIOD: Duration = Duration::from_millis(200);
+/// Speakers named at once, loudest first. More: not named.
+pub const SPEAKERS_MAX: usize = 8;
+/// The number of viewers is told at most once in this time: they come in crowds.
+pub const VIEWERS_PERIOD: Duration = Duration::from_secs(1);

@@ -275,6 +275,8 @@ pub enum DropReason {
     Late,
     /// The same packet was sent before.
     Duplicate,
+    /// No slot has the track.
+    NoReceiver,
     /// A layer that nobody gets.
     Layer,
     /// The receiver cannot decode it.
@@ -293,7 +295,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// All of them, in order of their numbers.
-    pub const ALL: [DropReason; 15] = [
+    pub const ALL: [DropReason; 16] = [
         DropReason::UnknownAddress,
         DropReason::UnprovenAddress,
         DropReason::Malformed,
@@ -302,6 +304,7 @@ impl DropReason {
         DropReason::WaitKeyframe,
         DropReason::Late,
         DropReason::Duplicate,
+        DropReason::NoReceiver,
         DropReason::Layer,
         DropReason::Codec,
         DropReason::NotConnected,
@@ -322,6 +325,7 @@ impl DropReason {
             DropReason::WaitKeyframe => "wait_keyframe",
             DropReason::Late => "late",
             DropReason::Duplicate => "duplicate",
+            DropReason::NoReceiver => "no_receiver",
             DropReason::Layer => "layer",
             DropReason::Codec => "codec",
             DropReason::NotConnected => "not_connected",

@@ -73,6 +73,23 @@ pub enum LeaveReason {
     ServerError,
 }
 
+impl LeaveReason {
+    /// For logs, metrics and the wire.
+    pub fn label(self) -> &'static str {
+        match self {
+            LeaveReason::Left => "left",
+            LeaveReason::Disconnected => "disconnected",
+            LeaveReason::MediaLost => "media_lost",
+            LeaveReason::Removed => "removed",
+            LeaveReason::Replaced => "replaced",
+            LeaveReason::TooSlow => "too_slow",
+            LeaveReason::RoomClosed => "room_closed",
+            LeaveReason::ServerStopping => "server_stopping",
+            LeaveReason::ServerError => "server_error",
+        }
+    }
+}
+
 /// What the people are told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
@@ -236,6 +253,17 @@ pub enum Audience {
     AllBut(PeerId),
     /// These only.
     Only(Vec<PeerId>),
+}
+
+impl Audience {
+    /// Whether `peer` hears of it.
+    pub fn includes(&self, peer: PeerId) -> bool {
+        match self {
+            Audience::All => true,
+            Audience::AllBut(other) => *other != peer,
+            Audience::Only(peers) => peers.contains(&peer),
+        }
+    }
 }
 
 /// An event with its number. Numbers grow by one in the room, whoever hears of them.

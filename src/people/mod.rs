@@ -1,3 +1,235 @@
-//! The people of a room.
+//! The people of a room: who is here, what they are called and publish, who has raised a hand, who said what.
+//!
+//! It is not media: nothing here forwards a packet, and `room` never sees a name. The shard owns one beside each room, tells it with
+//! `handle` and `handle_timeout`, and takes numbered events with `poll` until there is nothing more. Who comes in gets a `snapshot`; from
+//! there on the events, applied in order, give the same picture that the server has. That is a test.
+//!
+//! Participants are listed, viewers only counted: ten thousand of them cost the others one number a second.
+//!
+//! Limits: `PARTICIPANTS_MAX`, `VIEWERS_MAX`, `EVENT_LOG_MAX`, and the lengths of all texts. Full or too long: refused, nothing changes. The
+//! number of tracks is limited by the room, which is asked first.
+
 pub mod event;
+mod hands;
+mod log;
+mod messages;
+mod roster;
+#[cfg(test)]
+mod tests;
+
+use std::time::Instant;
+
 pub use event::*;
+
+use crate::id::{PeerId, TrackId};
+use crate::limits::VIEWERS_PERIOD;
+use hands::Hands;
+use log::Log;
+use roster::Roster;
+
+/// Who is in a room, and what happened.
+#[derive(Debug, Default)]
+pub struct People {
+    roster: Roster,
+    hands: Hands,
+    log: Log,
+    viewers_told: u32,
+    viewers_told_at: Option<Instant>,
+    viewers_due: Option<Instant>,
+}
+
+impl People {
+    /// Nobody.
+    pub fn new() -> People {
+        People::default()
+    }
+
+    /// Somebody in the roster.
+    pub fn participant(&self, peer: PeerId) -> Option<&Participant> {
+        self.roster.get(peer)
+    }
+
+    /// The roster in the order of joining.
+    pub fn participants(&self) -> &[Participant] {
+        self.roster.participants()
+    }
+
+    /// Whether this is a viewer.
+    pub fn is_viewer(&self, peer: PeerId) -> bool {
+        self.roster.is_viewer(peer)
+    }
+
+    /// How many viewers there are.
+    pub fn viewer_count(&self) -> usize {
+        self.roster.viewer_count()
+    }
+
+    /// Who has this identity, viewers included.
+    pub fn find_identity(&self, identity: &str) -> Option<PeerId> {
+        self.roster.find_identity(identity)
+    }
+
+    /// Neither participants nor viewers.
+    pub fn is_empty(&self) -> bool {
+        self.roster.participants().is_empty() && self.roster.viewer_count() == 0
+    }
+
+    /// The picture as the events up to now have told it: what a newcomer is given. The number of viewers is the one told last, so that a
+    /// newcomer never knows another than the rest; the true one is `viewer_count`.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            seq: self.log.last(),
+            participants: self.roster.participants().to_vec(),
+            raised: self.hands.raised().to_vec(),
+            viewers: self.viewers_told,
+        }
+    }
+
+    /// What `peer` has missed since the event `seq`. `None`: too long ago, it needs a snapshot.
+    pub fn events_since(&self, seq: u64, peer: PeerId) -> Option<Vec<Numbered>> {
+        self.log.since(seq, peer)
+    }
+
+    /// Tells the people something. An error means that nothing changed.
+    pub fn handle(&mut self, input: Input, now: Instant) -> Result<(), PeopleError> {
+        match input {
+            Input::Join { peer, profile, viewer } => self.join(peer, profile, viewer, now),
+            Input::Leave { peer, reason } => self.leave(peer, reason, now),
+            Input::Publish { peer, track } => self.publish(peer, track),
+            Input::Unpublish { track } => self.unpublish(track),
+            Input::Mute { track, muted } => self.mute(track, muted),
+            Input::Chat { peer, to, text, time_ms } => self.chat(peer, to, text, time_ms),
+            Input::Hand { peer, raised } => self.hand(peer, raised),
+            Input::Update { peer, name, metadata } => self.update(peer, name, metadata),
+        }
+    }
+
+    /// When `handle_timeout` wants to be called, if at all.
+    pub fn timeout(&self) -> Option<Instant> {
+        self.viewers_due
+    }
+
+    /// Time went by. May be called at any time.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.viewers_due.is_some_and(|due| due <= now) {
+            self.tell_viewers(now);
+        }
+    }
+
+    /// The next event that has not been taken yet. To be taken after each `handle`: what is more than `EVENT_LOG_MAX` events behind is lost.
+    pub fn poll(&mut self) -> Option<Numbered> {
+        self.log.poll()
+    }
+
+    fn join(&mut self, peer: PeerId, profile: Profile, viewer: bool, now: Instant) -> Result<(), PeopleError> {
+        let profile = roster::checked(profile, viewer)?;
+        // The newer connection wins. The shard, which has to close the older one, asks `find_identity` first; this keeps the roster right.
+        let older = self.roster.find_identity(&profile.identity);
+        self.roster.check_room(viewer, older)?;
+        if let Some(older) = older {
+            self.leave(older, LeaveReason::Replaced, now)?;
+        }
+        if viewer {
+            self.roster.add_viewer(peer, profile.identity);
+            self.tell_viewers(now);
+            return Ok(());
+        }
+        let participant = Participant { peer, profile, hand: None, tracks: Vec::new() };
+        self.roster.add(participant.clone());
+        self.log.push(Audience::AllBut(peer), Event::Joined(participant));
+        Ok(())
+    }
+
+    fn leave(&mut self, peer: PeerId, reason: LeaveReason, now: Instant) -> Result<(), PeopleError> {
+        if self.roster.remove_viewer(peer) {
+            self.tell_viewers(now);
+            return Ok(());
+        }
+        self.roster.remove(peer)?;
+        // Its tracks are gone with it, unsaid.
+        self.log.push(Audience::AllBut(peer), Event::Left { peer, reason });
+        if self.hands.set(peer, false) {
+            self.tell_hands();
+        }
+        Ok(())
+    }
+
+    fn publish(&mut self, peer: PeerId, track: TrackInfo) -> Result<(), PeopleError> {
+        if self.roster.owner(track.track).is_some() {
+            return Err(PeopleError::NoTrack(track.track));
+        }
+        self.roster.get_mut(peer)?.tracks.push(track);
+        self.log.push(Audience::All, Event::Published { peer, track });
+        Ok(())
+    }
+
+    fn unpublish(&mut self, track: TrackId) -> Result<(), PeopleError> {
+        let peer = self.roster.owner(track).ok_or(PeopleError::NoTrack(track))?;
+        self.roster.get_mut(peer)?.tracks.retain(|info| info.track != track);
+        self.log.push(Audience::All, Event::Unpublished { peer, track });
+        Ok(())
+    }
+
+    fn mute(&mut self, track: TrackId, muted: bool) -> Result<(), PeopleError> {
+        let peer = self.roster.owner(track).ok_or(PeopleError::NoTrack(track))?;
+        let participant = self.roster.get_mut(peer)?;
+        if let Some(info) = participant.tracks.iter_mut().find(|info| info.track == track && info.muted != muted) {
+            info.muted = muted;
+            self.log.push(Audience::All, Event::Muted { peer, track, muted });
+        }
+        Ok(())
+    }
+
+    fn chat(&mut self, peer: PeerId, to: Option<PeerId>, text: String, time_ms: u64) -> Result<(), PeopleError> {
+        let (audience, event) = messages::chat(&self.roster, peer, to, text, time_ms)?;
+        self.log.push(audience, event);
+        Ok(())
+    }
+
+    fn hand(&mut self, peer: PeerId, raised: bool) -> Result<(), PeopleError> {
+        self.roster.get_mut(peer)?;
+        if self.hands.set(peer, raised) {
+            self.tell_hands();
+        }
+        Ok(())
+    }
+
+    fn update(&mut self, peer: PeerId, name: Option<String>, metadata: Option<String>) -> Result<(), PeopleError> {
+        let old = &self.roster.get_mut(peer)?.profile;
+        let changed = Profile {
+            identity: old.identity.clone(),
+            name: name.unwrap_or_else(|| old.name.clone()),
+            metadata: metadata.unwrap_or_else(|| old.metadata.clone()),
+        };
+        let changed = roster::checked(changed, false)?;
+        let participant = self.roster.get_mut(peer)?;
+        if participant.profile != changed {
+            let (name, metadata) = (changed.name.clone(), changed.metadata.clone());
+            participant.profile = changed;
+            self.log.push(Audience::All, Event::Updated { peer, name, metadata });
+        }
+        Ok(())
+    }
+
+    fn tell_hands(&mut self) {
+        self.roster.place_hands(&self.hands);
+        self.log.push(Audience::All, Event::Hands(self.hands.raised().to_vec()));
+    }
+
+    /// Tells the number of viewers if it is another than was told, now or when the last telling is long enough ago.
+    fn tell_viewers(&mut self, now: Instant) {
+        self.viewers_due = None;
+        let count = self.roster.viewer_count() as u32;
+        if count == self.viewers_told {
+            return;
+        }
+        match self.viewers_told_at.map(|at| at + VIEWERS_PERIOD).filter(|due| *due > now) {
+            Some(due) => self.viewers_due = Some(due),
+            None => {
+                self.viewers_told = count;
+                self.viewers_told_at = Some(now);
+                self.log.push(Audience::All, Event::Viewers(count));
+            }
+        }
+    }
+}

@@ -1,3 +1,486 @@
-//! A room: tracks × slots.
+//! A room: a table of tracks × slots, and nothing else.
+//!
+//! ```text
+//! publisher ──► Track (layers, keyframes) ──► Slot ──► receiver      forward(): the plain loop, packet by packet
+//!                            fill ──► which track in which slot       handle(): whenever somebody comes, goes, publishes or chooses
+//! ```
+//!
+//! It knows no names (that is `people`), no sockets, no str0m, no clock: `now` comes in, values go out. The shard owns it and, after each
+//! call of `handle`, `forward` or `handle_timeout`, takes what it says with `poll` until there is nothing more, and wakes it at `timeout`.
+//! What it has to say is kept at most once per slot and per layer, so a slow reader finds the present and not a queue of the past.
+//!
+//! Limits: `TRACKS_PER_PEER_MAX`, `SLOTS_PER_PEER_MAX`, `LAYERS_PER_TRACK_MAX`. How many peers may enter is decided by `people`.
+
+mod check;
 pub mod event;
+mod fill;
+mod forward;
+mod peer;
+mod slot;
+mod speaker;
+#[cfg(test)]
+mod tests;
+mod track;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
+
 pub use event::*;
+pub use forward::Counters;
+
+use crate::id::{LayerIndex, PeerId, SlotIndex, TrackId};
+use crate::limits::{SLOTS_PER_PEER_MAX, TRACKS_PER_PEER_MAX};
+use crate::rtp::{Kind, Starts};
+use fill::{Candidate, Place};
+use peer::Peer;
+use slot::Slot;
+use speaker::Speakers;
+use track::{Ask, Track};
+
+/// What a room is made with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RoomConfig {
+    /// The policy that fills slots.
+    pub filler: Filler,
+}
+
+/// Tracks × slots.
+pub struct Room {
+    config: RoomConfig,
+    rng: fastrand::Rng,
+    tracks_made: u32,
+    peers_joined: u64,
+    peers: BTreeMap<PeerId, Peer>,
+    tracks: BTreeMap<TrackId, Track>,
+    /// Found by key, so that the forward path looks nothing up. Keys are used again.
+    slots: Vec<Option<Slot>>,
+    slots_free: Vec<usize>,
+    speakers: Speakers,
+    news: VecDeque<News>,
+    /// When keyframes and layers want to be looked at; never later than needed.
+    wake: Option<Instant>,
+    counters: Counters,
+}
+
+/// Something to say. The value is read when it is said.
+enum News {
+    Slot(usize),
+    Keyframe(TrackId, LayerIndex),
+    Speakers,
+}
+
+impl Room {
+    /// An empty room. `rng` gives the slots their first numbers.
+    pub fn new(config: RoomConfig, rng: fastrand::Rng) -> Room {
+        Room {
+            config,
+            rng,
+            tracks_made: 0,
+            peers_joined: 0,
+            peers: BTreeMap::new(),
+            tracks: BTreeMap::new(),
+            slots: Vec::new(),
+            slots_free: Vec::new(),
+            speakers: Speakers::default(),
+            news: VecDeque::new(),
+            wake: None,
+            counters: Counters::default(),
+        }
+    }
+
+    /// A number for a track that is about to be published.
+    pub fn new_track_id(&mut self) -> TrackId {
+        self.tracks_made += 1;
+        TrackId(self.tracks_made)
+    }
+
+    /// Nobody is here.
+    pub fn is_empty(&self) -> bool {
+        self.peers.is_empty()
+    }
+
+    /// Peers, connected or not.
+    pub fn peer_count(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// Published tracks.
+    pub fn track_count(&self) -> usize {
+        self.tracks.len()
+    }
+
+    /// What the room counted since it was made or since `take_counters`.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The counts since the last call.
+    pub fn take_counters(&mut self) -> Counters {
+        std::mem::take(&mut self.counters)
+    }
+
+    /// What a slot shows now.
+    pub fn slot_state(&self, peer: PeerId, slot: SlotIndex) -> Option<SlotState> {
+        let key = *self.peers.get(&peer)?.slots.get(usize::from(slot.0))?;
+        self.slots[key].as_ref().map(|slot| slot.state)
+    }
+
+    /// Who speaks, as last told.
+    pub fn speakers(&self) -> &[Speaker] {
+        &self.speakers.list
+    }
+
+    /// Tells the room something. An error means that nothing changed.
+    pub fn handle(&mut self, input: Input, now: Instant) -> Result<(), RoomError> {
+        match input {
+            Input::Join { peer } => self.join(peer),
+            Input::Connected { peer } => self.connected(peer, now),
+            Input::Leave { peer } => self.leave(peer, now),
+            Input::Publish { peer, track, spec } => self.publish(peer, track, &spec, now),
+            Input::Unpublish { track } => self.unpublish(track, now),
+            Input::Mute { track, muted } => self.mute(track, muted, now),
+            Input::AddSlots { peer, slots } => self.add_slots(peer, slots, now),
+            Input::CloseSlot { peer, slot } => self.close_slot(peer, slot, now),
+            Input::View { peer, view } => self.view(peer, view, now),
+            Input::KeyframeRequest { peer, slot } => self.keyframe_request(peer, slot, now),
+        }
+    }
+
+    /// When `handle_timeout` wants to be called, if at all.
+    pub fn timeout(&self) -> Option<Instant> {
+        [self.wake, self.speakers.timeout()].into_iter().flatten().min()
+    }
+
+    /// Time went by. May be called at any time.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.speakers.timeout().is_some_and(|due| due <= now) {
+            let change = self.speakers.handle_timeout(&mut self.tracks, now);
+            if change.list && !self.speakers.queued {
+                self.speakers.queued = true;
+                self.news.push_back(News::Speakers);
+            }
+            if change.phase {
+                self.fill_all(now);
+            }
+        }
+        if self.wake.is_some_and(|wake| wake <= now) {
+            self.wake = None;
+            self.look_at_layers(now);
+        }
+    }
+
+    /// The next thing the room has to say.
+    pub fn poll(&mut self) -> Option<Output> {
+        loop {
+            match self.news.pop_front()? {
+                News::Slot(key) => {
+                    if let Some(slot) = self.slots[key].as_mut() {
+                        slot.queued = false;
+                        return Some(Output::Slot { peer: slot.peer, slot: slot.index, state: slot.state });
+                    }
+                }
+                News::Keyframe(track, layer) => {
+                    if let Some(found) = self.tracks.get_mut(&track) {
+                        found.layers[usize::from(layer.0)].queued = false;
+                        return Some(Output::RequestKeyframe { publisher: found.owner, track, layer });
+                    }
+                }
+                News::Speakers => {
+                    self.speakers.queued = false;
+                    return Some(Output::Speakers(self.speakers.list.clone()));
+                }
+            }
+        }
+    }
+
+    fn join(&mut self, peer: PeerId) -> Result<(), RoomError> {
+        if self.peers.contains_key(&peer) {
+            return Err(RoomError::PeerExists(peer));
+        }
+        self.peers_joined += 1;
+        self.peers.insert(peer, Peer::new(self.peers_joined));
+        Ok(())
+    }
+
+    fn connected(&mut self, id: PeerId, now: Instant) -> Result<(), RoomError> {
+        self.peers.get_mut(&id).ok_or(RoomError::NoPeer(id))?.connected = true;
+        self.fill(id, now);
+        Ok(())
+    }
+
+    fn leave(&mut self, id: PeerId, now: Instant) -> Result<(), RoomError> {
+        let peer = self.peers.remove(&id).ok_or(RoomError::NoPeer(id))?;
+        for key in peer.slots {
+            self.set_source(key, None, now);
+            if self.slots[key].take().is_some_and(|slot| slot.queued) {
+                self.news.retain(|news| !matches!(news, News::Slot(other) if *other == key));
+            }
+            self.slots_free.push(key);
+        }
+        for track in &peer.tracks {
+            self.remove_track(*track, now);
+        }
+        if !peer.tracks.is_empty() {
+            self.fill_all(now);
+        }
+        Ok(())
+    }
+
+    fn publish(&mut self, id: PeerId, track: TrackId, spec: &TrackSpec, now: Instant) -> Result<(), RoomError> {
+        let peer = self.peers.get_mut(&id).ok_or(RoomError::NoPeer(id))?;
+        if peer.tracks.len() >= TRACKS_PER_PEER_MAX {
+            return Err(RoomError::TooManyTracks);
+        }
+        // A number that was not drawn here, or was drawn and is taken.
+        if track.0 == 0 || track.0 > self.tracks_made || self.tracks.contains_key(&track) {
+            return Err(RoomError::NoTrack(track));
+        }
+        peer.tracks.push(track);
+        self.tracks.insert(track, Track::new(id, spec));
+        self.fill_all(now);
+        Ok(())
+    }
+
+    fn unpublish(&mut self, track: TrackId, now: Instant) -> Result<(), RoomError> {
+        let owner = self.tracks.get(&track).ok_or(RoomError::NoTrack(track))?.owner;
+        self.remove_track(track, now);
+        if let Some(peer) = self.peers.get_mut(&owner) {
+            peer.tracks.retain(|t| *t != track);
+        }
+        self.fill_all(now);
+        Ok(())
+    }
+
+    fn remove_track(&mut self, id: TrackId, now: Instant) {
+        let Some(track) = self.tracks.remove(&id) else { return };
+        if track.layers.iter().any(|layer| layer.queued) {
+            self.news.retain(|news| !matches!(news, News::Keyframe(other, _) if *other == id));
+        }
+        for key in track.receivers {
+            if let Some(slot) = self.slots[key].as_mut() {
+                slot.set_source(None);
+                tell_slot(&mut self.news, key, slot);
+            }
+        }
+        self.speakers.look_again(now);
+    }
+
+    fn mute(&mut self, id: TrackId, muted: bool, now: Instant) -> Result<(), RoomError> {
+        let track = self.tracks.get_mut(&id).ok_or(RoomError::NoTrack(id))?;
+        if track.muted == muted {
+            return Ok(());
+        }
+        track.muted = muted;
+        if muted {
+            track.level.silence();
+            self.speakers.look_again(now);
+        }
+        judge_receivers(track, &mut self.slots, &mut self.news);
+        self.ask_for_target(id, now);
+        self.fill_all(now);
+        Ok(())
+    }
+
+    fn add_slots(&mut self, id: PeerId, specs: Vec<SlotSpec>, now: Instant) -> Result<(), RoomError> {
+        let peer = self.peers.get_mut(&id).ok_or(RoomError::NoPeer(id))?;
+        if peer.slots.len() + specs.len() > SLOTS_PER_PEER_MAX {
+            return Err(RoomError::TooManySlots);
+        }
+        for spec in specs {
+            let slot = Slot::new(id, SlotIndex(peer.slots.len() as u16), spec, Starts::random(&mut self.rng));
+            let key = self.slots_free.pop().unwrap_or_else(|| {
+                self.slots.push(None);
+                self.slots.len() - 1
+            });
+            self.slots[key] = Some(slot);
+            peer.slots.push(key);
+        }
+        self.fill(id, now);
+        Ok(())
+    }
+
+    fn close_slot(&mut self, id: PeerId, index: SlotIndex, now: Instant) -> Result<(), RoomError> {
+        let key = self.slot_key(id, index)?;
+        self.set_source(key, None, now);
+        if let Some(slot) = &mut self.slots[key] {
+            slot.closed = true;
+        }
+        self.fill(id, now);
+        Ok(())
+    }
+
+    fn view(&mut self, id: PeerId, view: View, now: Instant) -> Result<(), RoomError> {
+        self.peers.get_mut(&id).ok_or(RoomError::NoPeer(id))?.view = view;
+        self.fill(id, now);
+        Ok(())
+    }
+
+    fn keyframe_request(&mut self, id: PeerId, index: SlotIndex, now: Instant) -> Result<(), RoomError> {
+        let key = self.slot_key(id, index)?;
+        // Browsers ask for a picture of a slot that was emptied, too.
+        let Some(slot) = self.slots[key].as_ref().filter(|slot| slot.state.reason.is_none()) else { return Ok(()) };
+        let Some(id) = slot.source() else { return Ok(()) };
+        let Some(track) = self.tracks.get_mut(&id) else { return Ok(()) };
+        if let Some(layer) = slot.layer.or(track.target) {
+            track.need(layer);
+            self.ask(id, layer, now);
+        }
+        Ok(())
+    }
+
+    fn slot_key(&self, id: PeerId, index: SlotIndex) -> Result<usize, RoomError> {
+        let peer = self.peers.get(&id).ok_or(RoomError::NoPeer(id))?;
+        peer.slots.get(usize::from(index.0)).copied().ok_or(RoomError::NoSlot(index))
+    }
+
+    /// Fills the slots of every peer.
+    fn fill_all(&mut self, now: Instant) {
+        let candidates = self.candidates();
+        let peers: Vec<PeerId> = self.peers.iter().filter(|(_, peer)| peer.connected).map(|(id, _)| *id).collect();
+        for peer in peers {
+            self.fill_from(peer, &candidates, now);
+        }
+    }
+
+    /// Fills the slots of one peer.
+    fn fill(&mut self, peer: PeerId, now: Instant) {
+        if self.peers.get(&peer).is_some_and(|peer| peer.connected && !peer.slots.is_empty()) {
+            let candidates = self.candidates();
+            self.fill_from(peer, &candidates, now);
+        }
+    }
+
+    /// All tracks as the fillers see them, in the order of their owners' joining.
+    fn candidates(&self) -> Vec<Candidate> {
+        let mut list: Vec<Candidate> = Vec::with_capacity(self.tracks.len());
+        for (id, track) in &self.tracks {
+            let Some(owner) = self.peers.get(&track.owner) else { continue };
+            let voices = owner.tracks.iter().filter_map(|id| self.tracks.get(id));
+            let voice = voices.filter(|t| t.kind == Kind::Audio && !t.screen).max_by_key(|t| t.level.heard());
+            list.push(Candidate {
+                track: *id,
+                owner: track.owner,
+                joined: owner.joined,
+                kind: track.kind,
+                screen: track.screen,
+                muted: track.muted,
+                level: match track.kind {
+                    Kind::Audio => track.level,
+                    Kind::Video => voice.map(|voice| voice.level).unwrap_or_default(),
+                },
+            });
+        }
+        list.sort_by_key(|c| (c.joined, c.track));
+        list
+    }
+
+    fn fill_from(&mut self, id: PeerId, candidates: &[Candidate], now: Instant) {
+        let Some(peer) = self.peers.get(&id) else { return };
+        let of = |kind: Kind| -> (Vec<usize>, Vec<Place>) {
+            let slots = peer.slots.iter().filter_map(|key| Some((*key, self.slots[*key].as_ref().filter(|s| s.kind == kind)?)));
+            slots.map(|(key, slot)| (key, Place { source: slot.source(), open: !slot.closed })).unzip()
+        };
+        let ((video_keys, video_now), (audio_keys, audio_now)) = (of(Kind::Video), of(Kind::Audio));
+        let places = video_now.iter().filter(|place| place.open).count();
+        let wanted = fill::video(self.config.filler, &peer.view, id, candidates, places, now);
+        let heard = fill::audio(id, candidates, &audio_now, now);
+        let whose = |track: TrackId| candidates.iter().find(|c| c.track == track).map(|c| (c.owner, c.screen));
+        let beside = |track: TrackId, sources: &[Option<TrackId>]| -> Option<usize> {
+            let person = whose(track)?;
+            sources.iter().position(|source| source.and_then(whose) == Some(person))
+        };
+        let audio_sources: Vec<Option<TrackId>> = audio_now.iter().map(|place| place.source).collect();
+        let video = fill::place(&wanted, &video_now, |track| beside(track, &audio_sources));
+        let audio = fill::place(&heard, &audio_now, |track| beside(track, &video));
+        for (key, source) in video_keys.into_iter().zip(video).chain(audio_keys.into_iter().zip(audio)) {
+            self.set_source(key, source, now);
+        }
+    }
+
+    /// Gives a slot its source, unless it has it already.
+    fn set_source(&mut self, key: usize, source: Option<TrackId>, now: Instant) {
+        let Some(slot) = &mut self.slots[key] else { return };
+        if slot.source() == source {
+            return;
+        }
+        if let Some(old) = slot.source().and_then(|old| self.tracks.get_mut(&old)) {
+            old.receivers.retain(|receiver| *receiver != key);
+        }
+        let new = source.and_then(|id| Some((id, self.tracks.get_mut(&id)?)));
+        slot.set_source(new.as_ref().map(|(id, track)| (*id, track.owner)));
+        if let Some((_, track)) = new {
+            track.receivers.push(key);
+            slot.judge(track.muted, track.codec);
+        }
+        tell_slot(&mut self.news, key, slot);
+        if let Some(id) = source {
+            self.ask_for_target(id, now);
+        }
+    }
+
+    /// Asks for a keyframe of the track's target layer, since somebody waits for one.
+    fn ask_for_target(&mut self, id: TrackId, now: Instant) {
+        let Some(track) = self.tracks.get_mut(&id) else { return };
+        if let Some(target) = track.target {
+            track.need(target);
+            self.ask(id, target, now);
+        }
+    }
+
+    fn ask(&mut self, id: TrackId, layer: LayerIndex, now: Instant) {
+        let Some(track) = self.tracks.get_mut(&id) else { return };
+        ask(id, track, layer, &mut self.news, &mut self.wake, now);
+    }
+
+    fn look_at_layers(&mut self, now: Instant) {
+        for (id, track) in &mut self.tracks {
+            if track.layers.len() > 1
+                && let Some(again) = track.handle_timeout(now)
+            {
+                sooner(&mut self.wake, again);
+            }
+            for layer in 0..track.layers.len() {
+                ask(*id, track, LayerIndex(layer as u8), &mut self.news, &mut self.wake, now);
+            }
+        }
+    }
+}
+
+/// Queues a slot's state, once.
+fn tell_slot(news: &mut VecDeque<News>, key: usize, slot: &mut Slot) {
+    if !slot.queued {
+        slot.queued = true;
+        news.push_back(News::Slot(key));
+    }
+}
+
+/// Asks for a keyframe if one is needed and it is time; else sees to it that it is looked at again.
+fn ask(id: TrackId, track: &mut Track, layer: LayerIndex, news: &mut VecDeque<News>, wake: &mut Option<Instant>, now: Instant) {
+    match track.ask(layer, now) {
+        Ask::Now(again) => {
+            let found = &mut track.layers[usize::from(layer.0)];
+            if !found.queued {
+                found.queued = true;
+                news.push_back(News::Keyframe(id, layer));
+            }
+            sooner(wake, again);
+        }
+        Ask::At(again) => sooner(wake, again),
+        Ask::Never => {}
+    }
+}
+
+/// The track was muted or unmuted, or its codec became known: its receivers may be able to show it, or no longer.
+fn judge_receivers(track: &Track, slots: &mut [Option<Slot>], news: &mut VecDeque<News>) {
+    for key in &track.receivers {
+        if let Some(slot) = slots[*key].as_mut()
+            && slot.judge(track.muted, track.codec)
+        {
+            tell_slot(news, *key, slot);
+        }
+    }
+}
+
+fn sooner(wake: &mut Option<Instant>, at: Instant) {
+    *wake = Some(wake.map_or(at, |wake| wake.min(at)));
+}

@@ -130,6 +130,17 @@ pub struct Joined {
     pub snapshot: Snapshot,
 }
 
+/// What comes with somebody who enters: the connection, its offer already accepted.
+#[derive(Debug)]
+pub struct Arrival {
+    /// The connection.
+    pub media: Box<webrtc::Peer>,
+    /// What its offer brought.
+    pub negotiated: webrtc::Negotiated,
+    /// What its send sections carry.
+    pub declared: Vec<Declared>,
+}
+
 /// A room from outside.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RoomInfo {
@@ -171,9 +182,7 @@ pub enum Command {
         /// Who.
         entry: Entry,
         /// The media side, its offer already accepted.
-        media: Box<webrtc::Peer>,
-        /// What its send sections carry.
-        declared: Vec<Declared>,
+        arrival: Arrival,
         /// Where it is told things.
         notices: mpsc::Sender<Notice>,
         /// The answer.

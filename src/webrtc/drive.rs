@@ -13,7 +13,7 @@ use str0m::rtp::RtpPacket;
 use str0m::{Event, IceConnectionState, Input, Output};
 
 use super::feedback::{is_rtcp, is_rtp, word};
-use super::peer::{LOST_FOR_GOOD, Path, Peer, PeerEvent};
+use super::peer::{CloseReason, LOST_FOR_GOOD, Path, Peer, PeerEvent};
 use super::srtp::Session;
 use super::{stun, translate};
 use crate::id::{LayerIndex, TrackId};
@@ -71,8 +71,7 @@ impl Peer {
             return;
         }
         if self.deadline.is_some_and(|at| at <= now) {
-            let why = if self.connected { "media lost" } else { "not connected in time" };
-            self.close(why);
+            self.close(if self.connected { CloseReason::Lost } else { CloseReason::NotConnected });
             return;
         }
         self.egress.handle_timeout(now);
@@ -126,7 +125,7 @@ impl Peer {
         }
     }
 
-    fn close(&mut self, why: &'static str) {
+    fn close(&mut self, why: CloseReason) {
         if !self.closed {
             self.closed = true;
             self.rtc.disconnect();
@@ -157,7 +156,7 @@ impl Peer {
             }
         }
         if !self.rtc.is_alive() {
-            self.close("closed by the client");
+            self.close(CloseReason::Client);
         }
     }
 
@@ -201,7 +200,7 @@ impl Peer {
                 let lost = state == IceConnectionState::Disconnected;
                 self.deadline = lost.then(|| self.deadline.unwrap_or(now + LOST_FOR_GOOD));
             }
-            Event::Closed => self.close("closed by the client"),
+            Event::Closed => self.close(CloseReason::Client),
             // Not for us: what we send is not str0m's, and media is known from the answer.
             _ => {}
         }
@@ -209,7 +208,7 @@ impl Peer {
 
     fn on_connected(&mut self) {
         let Some(session) = self.keys.take().and_then(|exported| Session::new(&exported)) else {
-            self.close("no SRTP profile that we know");
+            self.close(CloseReason::NoProfile);
             return;
         };
         self.egress.connect(session);

@@ -27,6 +27,6 @@ mod translate;
 
 pub use egress::EgressCounters;
 pub use offer::{Answer, Offer, OfferedSection};
-pub use peer::{Negotiated, Path, Peer, PeerConfig, PeerEvent, Published};
+pub use peer::{CloseReason, Negotiated, Path, Peer, PeerConfig, PeerEvent, Published};
 pub use tap::certificate;
-pub use translate::ntp_time;
+pub use translate::{ntp_time, ntp_time_to_unix_ms};

@@ -97,8 +97,21 @@ pub enum PeerEvent {
         /// The rest.
         payload: Vec<u8>,
     },
-    /// The connection is over, and why, for the log.
-    Closed(&'static str),
+    /// The connection is over.
+    Closed(CloseReason),
+}
+
+/// Why a connection is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The client said so.
+    Client,
+    /// It did not connect in time.
+    NotConnected,
+    /// Nothing came from it for too long.
+    Lost,
+    /// DTLS agreed on nothing that we encrypt with.
+    NoProfile,
 }
 
 #[derive(Debug)]

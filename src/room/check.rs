@@ -1,0 +1,70 @@
+//! What is always true of a room. Every simulation asks after each step.
+
+use super::Room;
+use crate::limits::{SLOTS_PER_PEER_MAX, TRACKS_PER_PEER_MAX};
+
+impl Room {
+    /// Panics if the room contradicts itself. Slow; for tests.
+    pub fn check_invariants(&self) {
+        self.check_tracks();
+        self.check_slots();
+        self.check_news();
+        let counters = &self.counters;
+        assert_eq!(counters.offers + counters.unoffered, counters.forwarded + counters.drops.total(), "a packet was lost in silence");
+    }
+
+    fn check_tracks(&self) {
+        let mut published = 0;
+        for (id, peer) in &self.peers {
+            assert!(peer.tracks.len() <= TRACKS_PER_PEER_MAX && peer.slots.len() <= SLOTS_PER_PEER_MAX);
+            published += peer.tracks.len();
+            for track in &peer.tracks {
+                assert_eq!(self.tracks[track].owner, *id, "a track belongs to its publisher");
+            }
+        }
+        assert_eq!(published, self.tracks.len(), "a track outlived its publisher");
+        for (id, track) in &self.tracks {
+            for (at, key) in track.receivers.iter().enumerate() {
+                let slot = self.slots[*key].as_ref().expect("a receiver is a slot");
+                assert_eq!(slot.source(), Some(*id), "a receiver has the track as its source");
+                assert!(!track.receivers[..at].contains(key), "a receiver is listed once");
+            }
+        }
+    }
+
+    fn check_slots(&self) {
+        let mut owned = 0;
+        for (id, peer) in &self.peers {
+            let mut sources = Vec::new();
+            for (index, key) in peer.slots.iter().enumerate() {
+                let slot = self.slots[*key].as_ref().expect("a peer's slot exists");
+                assert_eq!((slot.peer, usize::from(slot.index.0)), (*id, index));
+                owned += 1;
+                let Some(source) = slot.source() else {
+                    assert!(slot.layer.is_none() && slot.state.reason.is_none() && slot.state.first_timestamp.is_none());
+                    continue;
+                };
+                let track = self.tracks.get(&source).expect("no slot keeps a track that is gone");
+                assert_eq!(slot.state.source, Some((source, track.owner)));
+                assert!(peer.connected && !slot.closed, "only open slots of connected peers have a source");
+                assert_eq!(slot.kind, track.kind);
+                assert!(track.receivers.contains(key), "the track knows its receiver");
+                assert!(!sources.contains(&source), "a track is shown once");
+                sources.push(source);
+                assert!(slot.state.reason.is_none() || slot.layer.is_none(), "a slot that cannot send has no layer");
+                assert_eq!(slot.layer.is_some(), slot.state.first_timestamp.is_some(), "the first packet is told");
+                assert!(!track.muted || slot.state.reason.is_some(), "a muted track is not sent");
+            }
+        }
+        let live = self.slots.iter().flatten().count();
+        assert_eq!(owned, live, "a slot outlived its peer");
+        assert_eq!(live + self.slots_free.len(), self.slots.len());
+    }
+
+    fn check_news(&self) {
+        let slots = self.slots.iter().flatten().filter(|slot| slot.queued).count();
+        let layers = self.tracks.values().flat_map(|track| &track.layers).filter(|layer| layer.queued).count();
+        let speakers = usize::from(self.speakers.queued);
+        assert_eq!(self.news.len(), slots + layers + speakers, "each piece of news is queued once and not forgotten");
+    }
+}

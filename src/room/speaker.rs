@@ -1,0 +1,81 @@
+//! Who speaks, told at most five times a second and only when it changed.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use super::event::Speaker;
+use super::fill::{ACTIVE, KEPT};
+use super::track::{Phase, Track};
+use crate::id::{PeerId, TrackId};
+use crate::limits::{SPEAKERS_MAX, SPEAKERS_PERIOD};
+use crate::rtp::Kind;
+
+/// The room's speakers as last told, and when to judge again.
+#[derive(Default)]
+pub(super) struct Speakers {
+    /// Loudest first.
+    pub(super) list: Vec<Speaker>,
+    /// The list stands in the room's output.
+    pub(super) queued: bool,
+    due: Option<Instant>,
+    judged: Option<Instant>,
+}
+
+/// What a look at the levels brought.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Change {
+    /// Another list is to be told.
+    pub(super) list: bool,
+    /// Somebody's phase changed: slots may have to be filled anew.
+    pub(super) phase: bool,
+}
+
+impl Speakers {
+    pub(super) fn timeout(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// A sound packet came: levels are worth a look soon.
+    pub(super) fn listen(&mut self, now: Instant) {
+        if self.due.is_none() {
+            self.due = Some(self.judged.map_or(now, |judged| now.max(judged + SPEAKERS_PERIOD)));
+        }
+    }
+
+    /// Looks at all levels. Goes on by itself until everything is silent, since silence comes without packets.
+    pub(super) fn handle_timeout(&mut self, tracks: &mut BTreeMap<TrackId, Track>, now: Instant) -> Change {
+        let mut change = Change::default();
+        let mut loudest: BTreeMap<PeerId, f32> = BTreeMap::new();
+        let mut restless = false;
+        for track in tracks.values_mut().filter(|track| track.kind == Kind::Audio) {
+            track.level.handle_timeout(now);
+            let level = &track.level;
+            let phase = Phase { speaking: level.speaking(), kept: level.heard_within(KEPT, now), active: level.heard_within(ACTIVE, now) };
+            change.phase |= phase != track.phase;
+            track.phase = phase;
+            restless |= phase != Phase::default();
+            // The sound of a screen is nobody's voice.
+            if phase.speaking && !track.muted && !track.screen {
+                let loudness = loudest.entry(track.owner).or_default();
+                *loudness = loudness.max(level.value());
+            }
+        }
+        // Tenths are as fine as a picture of it needs to be, and keep it from being news all the time.
+        let mut list: Vec<Speaker> =
+            loudest.into_iter().map(|(peer, level)| Speaker { peer, level: (level * 10.0).round() / 10.0 }).collect();
+        list.sort_by(|a, b| b.level.total_cmp(&a.level).then(a.peer.cmp(&b.peer)));
+        list.truncate(SPEAKERS_MAX);
+        change.list = list != self.list;
+        self.list = list;
+        self.judged = Some(now);
+        self.due = (restless || !self.list.is_empty()).then_some(now + SPEAKERS_PERIOD);
+        change
+    }
+
+    /// Somebody left, or was muted: look again even if no sound comes any more.
+    pub(super) fn look_again(&mut self, now: Instant) {
+        if !self.list.is_empty() {
+            self.listen(now);
+        }
+    }
+}
