@@ -68,6 +68,7 @@ web-check: $(STAMPS)/web-check
 
 rust-test: $(STAMPS)/nextest build
 	@mkdir -p $(LOGS)
+	.ci/libraries $(BINARY)
 	cargo nextest run $(CARGO_ARGS) 2>&1 | tee $(LOGS)/rust.log
 
 web-test: $(NPM)
