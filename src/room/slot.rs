@@ -100,6 +100,8 @@ impl Slot {
         if self.layer == Some(*layer) {
             return match self.rewriter.rewrite(packet, facts, *now) {
                 Ok(header) => Verdict::Send(header),
+                // The publisher started anew, and here it can be followed.
+                Err(DropReason::WaitKeyframe) if arrival.begins => Verdict::Send(self.rewriter.switch(packet, facts, *now)),
                 Err(reason) => Verdict::Drop(reason),
             };
         }

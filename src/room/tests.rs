@@ -1,5 +1,7 @@
 //! What a room promises, by example; `random` asks thousands of seeds.
 
+mod random;
+
 use std::time::{Duration, Instant};
 
 use super::*;

@@ -105,7 +105,8 @@ impl Starts {
 /// decoder never notices. One for each slot; the room calls `switch` at a keyframe and `rewrite` for what follows.
 ///
 /// Gaps of the source stay gaps, since a retransmission may fill them. The same packet gets the same numbers again; refusing it is left to
-/// the egress. A publisher that starts anew ([`Place::Restart`]) is switched to at its next keyframe.
+/// the egress. A publisher that starts anew ([`Place::Restart`]) is waited for like any other source: `rewrite` answers `WaitKeyframe`, until
+/// the caller has a keyframe to `switch` to.
 #[derive(Clone, Debug)]
 pub struct Rewriter {
     kind: Kind,
@@ -178,7 +179,6 @@ impl Rewriter {
             Place::Older if packet.seq < source.first_in => return Err(DropReason::Late),
             Place::Older => {}
             Place::TooOld => return Err(DropReason::Late),
-            Place::Restart if facts.keyframe => return Ok(self.switch(packet, facts, now)),
             Place::Restart => return Err(DropReason::WaitKeyframe),
         }
         let source = *source;
@@ -299,9 +299,10 @@ mod tests {
         }
 
         fn keyframe(&mut self, seq: u64, timestamp: u32) -> Result<(u64, u32), DropReason> {
-            let facts = Facts { keyframe: true, ..Facts::default() };
-            let out = self.rewriter.rewrite(&packet(self.codec, seq, timestamp, self.now), &facts, self.now)?;
-            Ok((out.seq, out.timestamp))
+            match self.rewrite(seq, timestamp) {
+                Err(DropReason::WaitKeyframe) => Ok(self.switch(seq, timestamp)),
+                other => other,
+            }
         }
 
         fn pictures(&mut self, seq: u64, facts: Facts, switch: bool) -> (Option<u16>, Option<u8>) {
