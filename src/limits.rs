@@ -40,6 +40,8 @@ pub const SIGNAL_BYTES_MAX: usize = 512 * 1024;
 pub const VIEW_TRACKS_MAX: usize = SLOTS_PER_PEER_MAX;
 /// Bytes of a REST request's body: a name and a few settings. Longer: refused.
 pub const REST_BODY_BYTES_MAX: usize = 64 * 1024;
+/// Rooms that one listing looks at side by side. The others wait their turn, so a listing does not fill the shards' queues.
+pub const LIST_ROOMS_AT_ONCE: usize = 32;
 /// Signalling sockets of one process: as many as it may have participants and viewers on one machine. More: refused with 503.
 pub const SOCKETS_MAX: usize = 20_000;
 /// A socket whose first message has not come by then is closed.

@@ -4,12 +4,14 @@
 //! page      the web page inside the binary          protocol   the wire types, protocol.md their text
 //! socket    our own signalling                      translate  wire types ↔ the door's words
 //! rest      rooms and participants as resources     error      what is refused: code and status
-//! serve     the process: start, listen, stop        extract    what handlers take from a request
+//! openapi   the document about both                 extract    what handlers take from a request
+//! serve     the process: start, listen, stop        line       a WebSocket with our times and limits
 //! ```
 
 pub mod error;
 mod extract;
 mod line;
+mod openapi;
 mod page;
 pub mod protocol;
 mod rest;
@@ -80,7 +82,8 @@ pub fn router(app: App) -> Router {
         .route("/metrics", get(metrics))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
-        .route("/api/v1/rooms/{room}/socket", get(socket::connect))
+        .route(socket::PATH, get(socket::connect))
+        .route(openapi::PATH, get(openapi::show))
         .merge(rest::router())
         .fallback(page::other)
         .layer(map_response(finish))

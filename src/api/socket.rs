@@ -15,7 +15,7 @@ use axum::response::Response;
 use tokio::time::timeout;
 
 use super::App;
-use super::error::{Code, Error};
+use super::error::{Code, Error, ErrorResponse};
 use super::extract::{InRoom, OwnOrigin};
 use super::line::{End, Heard, Line};
 use super::protocol::ServerMessage;
@@ -25,7 +25,22 @@ use crate::limits::{JOIN_TIMEOUT, SIGNAL_BYTES_MAX};
 use crate::people::LeaveReason;
 use crate::sfu::{Notice, Opened, Request, Response as Answer, Sfu};
 
-/// `GET /api/v1/rooms/{room}/socket`
+/// Where it is.
+pub const PATH: &str = "/api/v1/rooms/{room}/socket";
+
+/// Join a room
+///
+/// A WebSocket; what is said over it is described in `src/api/protocol.md`.
+#[utoipa::path(
+    get, path = PATH, tag = "signalling", params(("room" = String, Path, description = "The room's name")),
+    responses(
+        (status = 101, description = "The WebSocket is open"),
+        (status = 400, description = "`bad_room_name`", body = ErrorResponse),
+        (status = 403, description = "`foreign_origin`", body = ErrorResponse),
+        (status = 426, description = "`not_websocket`", body = ErrorResponse),
+        (status = 503, description = "`too_many_sockets`", body = ErrorResponse),
+    )
+)]
 pub async fn connect(
     State(app): State<App>,
     _: OwnOrigin,
