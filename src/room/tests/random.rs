@@ -273,7 +273,7 @@ impl World {
         let at = self.rng.usize(..source.encoders.len());
         let encoder = &mut source.encoders[at];
         if self.rng.bool() {
-            encoder.silent_until = self.now + Duration::from_millis(self.rng.u64(200..3_000));
+            encoder.silent_until = self.now + Duration::from_millis(self.rng.u64(200..2_000));
         } else {
             encoder.silent_until = self.now + Duration::from_millis(200);
             encoder.seq = encoder.seq.wrapping_add(self.rng.u64(10_000..60_000)) % 70_000;
