@@ -1,6 +1,6 @@
 //! The fillers: who is shown in which slot. Policy, and nothing but: values in, a list of tracks out.
 //!
-//! Two steps. `video` and `audio` choose *which* tracks a receiver gets; `place` decides *where*, with the least movement: a track that is in
+//! Two steps. `Candidates::video` and `audio` choose *which* tracks a receiver gets; `place` decides *where*, with the least movement: a track that is in
 //! a slot stays there. Where it is free to choose, sound number k and picture number k are of the same person, since browsers synchronise
 //! slots by pairs.
 //!
@@ -43,39 +43,94 @@ pub(super) struct Place {
     pub(super) open: bool,
 }
 
-/// Which tracks `me` sees in `places` slots. `candidates` come in the order of joining.
-pub(super) fn video(filler: Filler, view: &View, me: PeerId, candidates: &[Candidate], places: usize, now: Instant) -> Vec<TrackId> {
-    match view {
-        View::Tracks(wanted) => named(wanted, |c| c.kind == Kind::Video, candidates).into_iter().map(|c| c.track).take(places).collect(),
-        View::Auto { offset, limit, pinned } => {
-            let places = limit.map_or(places, |limit| limit.min(places));
-            let eligible = |c: &Candidate| c.kind == Kind::Video && c.owner != me && !c.muted;
-            let mut list = named(pinned, eligible, candidates);
-            let mut rest: Vec<Candidate> = candidates.iter().filter(|c| eligible(c) && !pinned.contains(&c.track)).copied().collect();
-            match filler {
-                Filler::Conference => {}
-                Filler::Broadcast => rest.sort_by_key(|c| c.track),
-            }
-            let (screens, mut cameras): (Vec<_>, Vec<_>) = rest.into_iter().partition(|c| c.screen);
-            list.extend(screens);
-            let left = places.saturating_sub(list.len());
-            if filler == Filler::Conference && *offset == 0 && cameras.len() > left {
-                cameras.sort_by_key(|c| standing(c, now));
-            }
-            list.extend(cameras);
-            list.into_iter().skip(*offset).take(places).map(|c| c.track).collect()
-        }
-    }
+/// All tracks of a room, sorted once for all receivers, so that filling one of them costs as much as it has slots.
+pub(super) struct Candidates {
+    /// By number.
+    all: Vec<Candidate>,
+    /// What may be seen: screens, then cameras, in the filler's order.
+    pictures: Vec<Candidate>,
+    /// The same with the cameras sorted by how much they belong to the conversation.
+    lively: Vec<Candidate>,
+    /// What may be heard: the sound of screens, then voices in the order of joining.
+    sounds: Vec<Candidate>,
+    /// Those who speak, loudest first.
+    speaking: Vec<Candidate>,
 }
 
-/// The candidates named in `wanted`, in its order, each once.
-fn named(wanted: &[TrackId], eligible: impl Fn(&Candidate) -> bool, candidates: &[Candidate]) -> Vec<Candidate> {
-    let mut list: Vec<Candidate> = Vec::new();
-    for track in wanted.iter().take(VIEW_TRACKS_MAX) {
-        let found = candidates.iter().find(|c| c.track == *track && eligible(c));
-        list.extend(found.filter(|_| list.iter().all(|c| c.track != *track)));
+impl Candidates {
+    /// Sorts them.
+    pub(super) fn new(filler: Filler, mut all: Vec<Candidate>, now: Instant) -> Candidates {
+        all.sort_by_key(|c| c.track);
+        let of = |kind: Kind| all.iter().filter(move |c| c.kind == kind && !c.muted).copied();
+        let mut pictures: Vec<Candidate> = of(Kind::Video).collect();
+        match filler {
+            Filler::Conference => pictures.sort_by_key(|c| (!c.screen, c.joined)),
+            Filler::Broadcast => pictures.sort_by_key(|c| !c.screen),
+        }
+        let mut lively = pictures.clone();
+        match filler {
+            Filler::Conference => lively.sort_by_key(|c| (!c.screen).then(|| standing(c, now))),
+            Filler::Broadcast => {}
+        }
+        let mut sounds: Vec<Candidate> = of(Kind::Audio).collect();
+        sounds.sort_by_key(|c| (!c.screen, c.joined));
+        let mut speaking: Vec<Candidate> = sounds.iter().filter(|c| c.level.speaking()).copied().collect();
+        speaking.sort_by(|a, b| b.level.value().total_cmp(&a.level.value()));
+        Candidates { all, pictures, lively, sounds, speaking }
     }
-    list
+
+    /// The track with this number.
+    pub(super) fn get(&self, track: TrackId) -> Option<&Candidate> {
+        self.all.binary_search_by_key(&track, |c| c.track).ok().map(|at| &self.all[at])
+    }
+
+    /// The tracks in `wanted` that fit, in its order, each once.
+    fn named(&self, wanted: &[TrackId], fits: impl Fn(&Candidate) -> bool) -> Vec<TrackId> {
+        let mut list = Vec::new();
+        for track in wanted.iter().take(VIEW_TRACKS_MAX) {
+            if self.get(*track).is_some_and(&fits) && !list.contains(track) {
+                list.push(*track);
+            }
+        }
+        list
+    }
+
+    /// Which tracks `me` sees in `places` slots.
+    pub(super) fn video(&self, view: &View, me: PeerId, places: usize) -> Vec<TrackId> {
+        match view {
+            View::Tracks(wanted) => {
+                let mut list = self.named(wanted, |c| c.kind == Kind::Video);
+                list.truncate(places);
+                list
+            }
+            View::Auto { offset, limit, pinned } => {
+                let first = self.named(pinned, |c| c.kind == Kind::Video && c.owner != me && !c.muted);
+                let order = if *offset == 0 { &self.lively } else { &self.pictures };
+                let rest = order.iter().filter(|c| c.owner != me && !first.contains(&c.track)).map(|c| c.track);
+                first.iter().copied().chain(rest).skip(*offset).take(limit.map_or(places, |limit| limit.min(places))).collect()
+            }
+        }
+    }
+
+    /// Which tracks `me` hears: all that fit. Above that the sound of screens, then who has a slot and was heard within a second, then who
+    /// speaks, loudest first, then who has a slot, then the order of joining. So a voice loses its slot only to a louder one and in a pause.
+    pub(super) fn audio(&self, me: PeerId, current: &[Place], now: Instant) -> Vec<TrackId> {
+        let places = current.iter().filter(|place| place.open).count();
+        let seated = || current.iter().filter_map(|place| self.get(place.source?)).filter(|c| !c.muted);
+        let screens = self.sounds.iter().take_while(|c| c.screen);
+        let kept = seated().filter(|c| c.level.heard_within(KEPT, now));
+        let order = screens.chain(kept).chain(&self.speaking).chain(seated()).chain(&self.sounds);
+        let mut list = Vec::with_capacity(places);
+        for candidate in order.filter(|c| c.owner != me) {
+            if list.len() == places {
+                break;
+            }
+            if !list.contains(&candidate.track) {
+                list.push(candidate.track);
+            }
+        }
+        list
+    }
 }
 
 /// Sorts cameras: active ones by the age of their turn, then the others by how recently they were heard. A stable sort keeps the order of
@@ -87,29 +142,6 @@ fn standing(candidate: &Candidate, now: Instant) -> (bool, Reverse<Duration>, Du
     } else {
         (true, Reverse(Duration::ZERO), age(candidate.level.heard()))
     }
-}
-
-/// Which tracks `me` hears: all that fit. Above that the sound of screens, then who has a slot and was heard within a second, then who
-/// speaks, loudest first, then who has a slot, then the order of joining. So a voice loses its slot only to a louder one and in a pause.
-pub(super) fn audio(me: PeerId, candidates: &[Candidate], current: &[Place], now: Instant) -> Vec<TrackId> {
-    let places = current.iter().filter(|p| p.open).count();
-    let eligible = candidates.iter().filter(|c| c.kind == Kind::Audio && c.owner != me && !c.muted);
-    let mut list: Vec<&Candidate> = eligible.collect();
-    if list.len() > places {
-        list.sort_by_key(|c| {
-            let has_slot = current.iter().any(|p| p.source == Some(c.track));
-            let rank = match (c.screen, has_slot) {
-                (true, _) => 0,
-                (false, true) if c.level.heard_within(KEPT, now) => 1,
-                (false, _) if c.level.speaking() => 2,
-                (false, true) => 3,
-                (false, false) => 4,
-            };
-            let loudness = if rank == 2 { (c.level.value() * 1_000.0) as u32 } else { 0 };
-            (rank, Reverse(loudness))
-        });
-    }
-    list.into_iter().take(places).map(|c| c.track).collect()
 }
 
 /// Puts `wanted` into the places: who is there stays, the others take the place that `hint` names if it is free, else the first free one.
@@ -133,4 +165,98 @@ pub(super) fn place(wanted: &[TrackId], current: &[Place], hint: impl Fn(TrackId
         }
     }
     filled
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AUTO: View = View::Auto { offset: 0, limit: None, pinned: Vec::new() };
+    const ME: PeerId = PeerId(99);
+
+    fn candidate(track: u32, joined: u64, kind: Kind, heard: Option<Instant>) -> Candidate {
+        let mut level = Level::default();
+        if let Some(at) = heard {
+            // Two packets as loud as can be: heard, and a turn begun.
+            level.observe(0, at);
+            level.observe(0, at + Duration::from_millis(60));
+            for step in 1..40 {
+                level.handle_timeout(at + Duration::from_millis(step * 75));
+            }
+        }
+        Candidate { track: TrackId(track), owner: PeerId(joined as u32), joined, kind, screen: false, muted: false, level }
+    }
+
+    fn numbers(list: Vec<TrackId>) -> Vec<u32> {
+        list.into_iter().map(|track| track.0).collect()
+    }
+
+    #[test]
+    fn a_conference_follows_joining_and_a_broadcast_publishing() {
+        let now = Instant::now();
+        let (mut screen, mut muted) = (candidate(4, 3, Kind::Video, None), candidate(5, 5, Kind::Video, None));
+        (screen.screen, muted.muted) = (true, true);
+        let of = |track, joined| candidate(track, joined, Kind::Video, None);
+        let list = vec![of(1, 2), of(2, 1), of(3, 99), screen, muted, of(6, 4)];
+        let conference = Candidates::new(Filler::Conference, list.clone(), now);
+        assert_eq!(numbers(conference.video(&AUTO, ME, 9)), [4, 2, 1, 6]);
+        let broadcast = Candidates::new(Filler::Broadcast, list, now);
+        assert_eq!(numbers(broadcast.video(&AUTO, ME, 9)), [4, 1, 2, 6]);
+    }
+
+    #[test]
+    fn speakers_have_a_place_on_the_first_page() {
+        let start = Instant::now();
+        let now = start + Duration::from_secs(60);
+        let ago = |seconds: u64| Some(now - Duration::from_secs(seconds));
+        let heard = [None, ago(50), ago(3), None, ago(2), ago(20)];
+        let list: Vec<_> = heard.iter().zip(1..).map(|(at, n)| candidate(n, u64::from(n), Kind::Video, *at)).collect();
+        let conference = Candidates::new(Filler::Conference, list.clone(), now);
+        for (places, shown) in [(1, vec![3]), (2, vec![3, 5]), (3, vec![3, 5, 6]), (4, vec![3, 5, 6, 2]), (5, vec![3, 5, 6, 2, 1])] {
+            assert_eq!(numbers(conference.video(&AUTO, ME, places)), shown);
+        }
+        let page = View::Auto { offset: 2, limit: Some(2), pinned: Vec::new() };
+        assert_eq!(numbers(conference.video(&page, ME, 9)), [3, 4], "further pages keep the order of joining");
+        let broadcast = Candidates::new(Filler::Broadcast, list, now);
+        assert_eq!(numbers(broadcast.video(&AUTO, ME, 2)), [1, 2]);
+    }
+
+    #[test]
+    fn a_voice_keeps_its_slot_through_a_short_pause() {
+        let start = Instant::now();
+        let now = start + Duration::from_secs(60);
+        let voice = |n: u32, ms: u64| candidate(n, u64::from(n), Kind::Audio, Some(now - Duration::from_millis(ms)));
+        let seat = |track: u32| Place { source: Some(TrackId(track)), open: true };
+        let heard = |list: Vec<Candidate>, seats: &[Place]| {
+            let mut list = numbers(Candidates::new(Filler::Conference, list, now).audio(ME, seats, now));
+            list.sort_unstable();
+            list
+        };
+        let mut talking = candidate(3, 3, Kind::Audio, None);
+        talking.level.observe(0, now - Duration::from_millis(80));
+        talking.level.observe(0, now);
+        assert!(talking.level.speaking());
+        assert_eq!(heard(vec![voice(1, 900), voice(2, 900), talking], &[seat(1), seat(2)]), [1, 2]);
+        assert_eq!(heard(vec![voice(1, 900), voice(2, 3_000), talking], &[seat(1), seat(2)]), [1, 3]);
+        let mut screen = candidate(9, 9, Kind::Audio, None);
+        screen.screen = true;
+        assert_eq!(heard(vec![voice(1, 900), voice(2, 900), screen], &[seat(1), seat(2)]), [1, 9]);
+        let closed = Place { source: None, open: false };
+        assert_eq!(heard(vec![voice(1, 900), talking], &[closed, seat(1)]), [1]);
+    }
+
+    #[test]
+    fn places_move_as_little_as_can_be() {
+        let place = |current: &[Option<u32>], wanted: &[u32]| {
+            let current: Vec<Place> = current.iter().map(|s| Place { source: s.map(TrackId), open: *s != Some(0) }).collect();
+            let wanted: Vec<TrackId> = wanted.iter().copied().map(TrackId).collect();
+            let hint = |track: TrackId| (track.0 >= 10).then_some(track.0 as usize - 10);
+            super::place(&wanted, &current, hint).into_iter().map(|t| t.map(|t| t.0)).collect::<Vec<_>>()
+        };
+        assert_eq!(place(&[Some(1), Some(2), None], &[2, 3]), [Some(3), Some(2), None]);
+        assert_eq!(place(&[None, None, None], &[1, 12, 2]), [Some(1), Some(2), Some(12)], "the hint is taken");
+        assert_eq!(place(&[None, Some(1), None], &[1, 11]), [Some(11), Some(1), None], "unless somebody is there");
+        // 0 stands for a closed slot.
+        assert_eq!(place(&[Some(0), None], &[1, 10]), [None, Some(1)]);
+    }
 }

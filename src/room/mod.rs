@@ -31,7 +31,7 @@ pub use forward::Counters;
 use crate::id::{LayerIndex, PeerId, SlotIndex, TrackId};
 use crate::limits::{SLOTS_PER_PEER_MAX, TRACKS_PER_PEER_MAX};
 use crate::rtp::{Kind, Starts};
-use fill::{Candidate, Place};
+use fill::{Candidate, Candidates, Place};
 use peer::Peer;
 use slot::Slot;
 use speaker::Speakers;
@@ -335,7 +335,7 @@ impl Room {
 
     /// Fills the slots of every peer.
     fn fill_all(&mut self, now: Instant) {
-        let candidates = self.candidates();
+        let candidates = self.candidates(now);
         let peers: Vec<PeerId> = self.peers.iter().filter(|(_, peer)| peer.connected).map(|(id, _)| *id).collect();
         for peer in peers {
             self.fill_from(peer, &candidates, now);
@@ -345,13 +345,13 @@ impl Room {
     /// Fills the slots of one peer.
     fn fill(&mut self, peer: PeerId, now: Instant) {
         if self.peers.get(&peer).is_some_and(|peer| peer.connected && !peer.slots.is_empty()) {
-            let candidates = self.candidates();
+            let candidates = self.candidates(now);
             self.fill_from(peer, &candidates, now);
         }
     }
 
-    /// All tracks as the fillers see them, in the order of their owners' joining.
-    fn candidates(&self) -> Vec<Candidate> {
+    /// All tracks as the fillers see them.
+    fn candidates(&self, now: Instant) -> Candidates {
         let mut list: Vec<Candidate> = Vec::with_capacity(self.tracks.len());
         for (id, track) in &self.tracks {
             let Some(owner) = self.peers.get(&track.owner) else { continue };
@@ -370,11 +370,10 @@ impl Room {
                 },
             });
         }
-        list.sort_by_key(|c| (c.joined, c.track));
-        list
+        Candidates::new(self.config.filler, list, now)
     }
 
-    fn fill_from(&mut self, id: PeerId, candidates: &[Candidate], now: Instant) {
+    fn fill_from(&mut self, id: PeerId, candidates: &Candidates, now: Instant) {
         let Some(peer) = self.peers.get(&id) else { return };
         let of = |kind: Kind| -> (Vec<usize>, Vec<Place>) {
             let slots = peer.slots.iter().filter_map(|key| Some((*key, self.slots[*key].as_ref().filter(|s| s.kind == kind)?)));
@@ -382,9 +381,9 @@ impl Room {
         };
         let ((video_keys, video_now), (audio_keys, audio_now)) = (of(Kind::Video), of(Kind::Audio));
         let places = video_now.iter().filter(|place| place.open).count();
-        let wanted = fill::video(self.config.filler, &peer.view, id, candidates, places, now);
-        let heard = fill::audio(id, candidates, &audio_now, now);
-        let whose = |track: TrackId| candidates.iter().find(|c| c.track == track).map(|c| (c.owner, c.screen));
+        let wanted = candidates.video(&peer.view, id, places);
+        let heard = candidates.audio(id, &audio_now, now);
+        let whose = |track: TrackId| candidates.get(track).map(|c| (c.owner, c.screen));
         let beside = |track: TrackId, sources: &[Option<TrackId>]| -> Option<usize> {
             let person = whose(track)?;
             sources.iter().position(|source| source.and_then(whose) == Some(person))

@@ -20,7 +20,7 @@ pub(super) struct Slot {
     pub(super) state: SlotState,
     /// The state stands in the room's output.
     pub(super) queued: bool,
-    /// The layer that is being forwarded; `None` while it waits for a keyframe.
+    /// The layer that is being forwarded; `None` while it waits for a keyframe, which the rewriter then takes for a new source.
     pub(super) layer: Option<LayerIndex>,
     rewriter: Rewriter,
 }
@@ -66,7 +66,7 @@ impl Slot {
     /// Gives it another source or none.
     pub(super) fn set_source(&mut self, source: Option<(TrackId, PeerId)>) {
         self.state = SlotState { source, first_timestamp: None, reason: None };
-        self.pause();
+        self.layer = None;
     }
 
     /// Says why nothing can be sent, or that it can. True if that is news.
@@ -82,7 +82,7 @@ impl Slot {
         }
         self.state.reason = reason;
         self.state.first_timestamp = None;
-        self.pause();
+        self.layer = None;
         true
     }
 
@@ -118,11 +118,5 @@ impl Slot {
             return Verdict::Drop(if facts.keyframe { DropReason::Late } else { DropReason::WaitKeyframe });
         }
         Verdict::Other
-    }
-
-    /// The next packet that goes out is a first one, with numbers that run on.
-    fn pause(&mut self) {
-        self.layer = None;
-        self.rewriter.stop();
     }
 }

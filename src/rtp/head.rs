@@ -68,6 +68,8 @@ impl Head {
     }
 }
 
+/// In 64 bits, since this is on the packet path: good for a pause of three years, then the packet counts as a restart.
 fn ticks(time: Duration, rate: i64) -> i64 {
-    (time.as_micros() * rate as u128 / 1_000_000) as i64
+    let micros = (time.as_secs() as i64).wrapping_mul(1_000_000).wrapping_add(i64::from(time.subsec_micros()));
+    micros.wrapping_mul(rate) / 1_000_000
 }

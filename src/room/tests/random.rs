@@ -273,11 +273,12 @@ impl World {
         let at = self.rng.usize(..source.encoders.len());
         let encoder = &mut source.encoders[at];
         if self.rng.bool() {
-            encoder.silent_until = self.now + Duration::from_millis(self.rng.u64(200..3_000));
+            encoder.silent_until = self.now + Duration::from_millis(self.rng.u64(200..2_000));
         } else {
             encoder.silent_until = self.now + Duration::from_millis(200);
             encoder.seq = encoder.seq.wrapping_add(self.rng.u64(10_000..60_000)) % 70_000;
-            encoder.timestamp_offset = encoder.timestamp_offset.wrapping_add(self.rng.u32(1_000_000_000..3_000_000_000));
+            // Two restarts at once must not cancel each other out: then nobody could see them.
+            encoder.timestamp_offset = encoder.timestamp_offset.wrapping_add(self.rng.u32(1_000_000_000..1_400_000_000));
             encoder.picture = self.rng.u16(..0x8000);
             encoder.epoch += 1;
             encoder.keyframe_at = Some(self.now);

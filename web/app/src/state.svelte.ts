@@ -259,7 +259,10 @@ function endOf(error: unknown): End {
     case 'unreachable':
     case 'disconnected':
     case 'room_full':
+    case 'server_error':
       return { kind: error.code, message: undefined };
+    case 'stopping':
+      return { kind: 'server_stopping', message: undefined };
     default:
       return { kind: 'refused', message: error.message };
   }

@@ -4,7 +4,10 @@
 export function hueOf(identity: string): number {
   let hash = 0x811c9dc5;
   for (const byte of new TextEncoder().encode(identity)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
-  return hash % 360;
+  // Names that differ in the last sign only ("guest-1", "guest-2") would else be neighbours or opposites.
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return ((hash ^ (hash >>> 16)) >>> 0) % 360;
 }
 
 /** One or two letters: of the first and the last word, or the first sign of a script that needs no more. */
