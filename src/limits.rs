@@ -63,6 +63,8 @@ pub const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 pub const EVENT_LOG_MAX: usize = 4096;
 /// Notices waiting for one participant's signalling. A reader slower than this is closed with a reason.
 pub const NOTICES_MAX: usize = 1024;
+/// Rooms that are over and not yet off the door's map. Full: said in a later tick.
+pub const ROOMS_ENDED_MAX: usize = 1024;
 /// Commands waiting for one shard. Full: the front end waits, which slows the one who asks.
 pub const SHARD_COMMANDS_MAX: usize = 1024;
 

@@ -14,13 +14,13 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::Config;
 use crate::id::{PeerId, RoomName};
-use crate::limits::{NOTICES_MAX, ROOMS_MAX};
+use crate::limits::{NOTICES_MAX, ROOMS_ENDED_MAX, ROOMS_MAX};
 use crate::metrics::Metrics;
 use crate::net::interfaces;
 use crate::people::LeaveReason;
 use crate::room::Filler;
-use crate::shard::command::{Arrival, Command};
 pub use crate::shard::command::{Action, Declared, Entry, Joined, Notice, NumberedSection, Refusal, RoomInfo};
+use crate::shard::command::{Arrival, Command};
 use crate::shard::{self, ShardConfig, ShardHandle};
 use crate::webrtc::{self, Offer, Peer, PeerConfig};
 
@@ -142,7 +142,7 @@ impl Sfu {
         let epoch = (Instant::now(), webrtc::ntp_time(SystemTime::now()));
         let addresses = if config.media.advertise.is_empty() { interfaces::usable_addresses(config.is_local())? } else { vec![] };
         let rooms: Arc<DashMap<RoomName, Place>> = Arc::default();
-        let (ended, has_ended) = mpsc::unbounded_channel();
+        let (ended, has_ended) = mpsc::channel(ROOMS_ENDED_MAX);
         tokio::spawn(forget_ended(has_ended, Arc::clone(&rooms)));
         let mut shards = vec![];
         for index in 0..config.media.shards {
@@ -292,7 +292,7 @@ impl Sfu {
 }
 
 /// Takes rooms that are over off the map, unless somebody is on the way into them again.
-async fn forget_ended(mut ended: mpsc::UnboundedReceiver<RoomName>, rooms: Arc<DashMap<RoomName, Place>>) {
+async fn forget_ended(mut ended: mpsc::Receiver<RoomName>, rooms: Arc<DashMap<RoomName, Place>>) {
     while let Some(room) = ended.recv().await {
         if let MapEntry::Occupied(mut place) = rooms.entry(room) {
             if place.get().holders == 0 && !place.get().permanent {

@@ -25,13 +25,26 @@ pub struct Hall {
     pub permanent: bool,
     filler: Filler,
     empty_since: Option<Instant>,
+    /// The next packet panics: how a defect is made for a test.
+    #[cfg(test)]
+    pub poisoned: bool,
 }
 
 impl Hall {
     /// An empty room.
     pub fn new(name: RoomName, filler: Filler, permanent: bool, rng: fastrand::Rng, now: Instant) -> Hall {
         let room = Room::new(RoomConfig { filler }, rng);
-        Hall { name, room, people: People::new(), members: vec![], permanent, filler, empty_since: Some(now) }
+        Hall {
+            name,
+            room,
+            people: People::new(),
+            members: vec![],
+            permanent,
+            filler,
+            empty_since: Some(now),
+            #[cfg(test)]
+            poisoned: false,
+        }
     }
 
     /// Its policy.
@@ -45,7 +58,14 @@ impl Hall {
     }
 
     /// Somebody enters, with what their offer brought. Nothing remains of a refusal. They are told things only from [`Hall::listen`] on.
-    pub fn join(&mut self, peer: PeerId, entry: Entry, offer: &Negotiated, declared: &[Declared], now: Instant) -> Result<Vec<NumberedSection>, Refusal> {
+    pub fn join(
+        &mut self,
+        peer: PeerId,
+        entry: Entry,
+        offer: &Negotiated,
+        declared: &[Declared],
+        now: Instant,
+    ) -> Result<Vec<NumberedSection>, Refusal> {
         if entry.viewer && !offer.published.is_empty() {
             return Err(Refusal::ViewerPublishes);
         }

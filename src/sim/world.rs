@@ -145,6 +145,16 @@ impl World {
         client.accept(peer, &answer.print(), self.now);
     }
 
+    /// A datagram out of nowhere, or out of a client's own address.
+    pub fn throw(&mut self, from: SocketAddr, bytes: &[u8]) {
+        let path = Path { remote: from, local: self.server };
+        self.core.handle_datagram(path, bytes, self.now);
+    }
+
+    pub fn poison_room(&mut self) {
+        self.core.poison_room(&self.room);
+    }
+
     pub fn run(&mut self, time: Duration) {
         let end = self.now + time;
         while self.now < end {
@@ -164,6 +174,11 @@ impl World {
         None
     }
 
+    /// Why somebody was told that it is over.
+    pub fn closed(&self, index: usize) -> Option<LeaveReason> {
+        self.told[&index].iter().find_map(|notice| if let Notice::Closed(reason) = notice { Some(*reason) } else { None })
+    }
+
     /// Everybody's faults and the wire's, and the core's invariants.
     pub fn check(&self) {
         self.core.check_invariants();
@@ -176,7 +191,11 @@ impl World {
     fn link(&self, index: usize) -> Link {
         let config = |way: u64| {
             let config = NetemConfig::new().latency(self.network.delay).seed(index as u64 * 2 + way);
-            if self.network.loss > 0.0 { config.loss(LossModel::from(RandomLoss::new(Probability::new(self.network.loss)))) } else { config }
+            if self.network.loss > 0.0 {
+                config.loss(LossModel::from(RandomLoss::new(Probability::new(self.network.loss))))
+            } else {
+                config
+            }
         };
         Link { up: Netem::new(config(0)), down: Netem::new(config(1)) }
     }

@@ -47,7 +47,8 @@ impl Offer {
             return Err(format!("it has {} bytes, at most {OFFER_BYTES_MAX} are read", text.len()));
         }
         let sections = scan(text)?;
-        let kept: String = text.lines().filter(|l| !l.starts_with("a=candidate")).flat_map(|l| [l.trim_end_matches('\r'), "\r\n"]).collect();
+        let kept: String =
+            text.lines().filter(|l| !l.starts_with("a=candidate")).flat_map(|l| [l.trim_end_matches('\r'), "\r\n"]).collect();
         let sdp = SdpOffer::from_sdp_string(&kept).map_err(|e| e.to_string())?;
         Ok(Offer { sdp, sections })
     }
@@ -97,8 +98,11 @@ fn sent_rids(simulcast: &str) -> Result<Vec<String>, String> {
             continue;
         }
         let list = words.next().unwrap_or_default();
-        let rids: Vec<String> =
-            list.split(';').filter_map(|alternatives| alternatives.split(',').next()).map(|rid| rid.trim_start_matches('~').to_string()).collect();
+        let rids: Vec<String> = list
+            .split(';')
+            .filter_map(|alternatives| alternatives.split(',').next())
+            .map(|rid| rid.trim_start_matches('~').to_string())
+            .collect();
         if rids.iter().any(|rid| rid.is_empty() || rid.len() > RID_CHARS_MAX || !rid.is_ascii()) {
             return Err(format!("a rid has 1 to {RID_CHARS_MAX} ASCII characters"));
         }
@@ -141,10 +145,22 @@ mod tests {
 
     #[test]
     fn any_text_is_parsed_without_panic() {
-        let words = ["v=0", "m=video 9 UDP/TLS/RTP/SAVPF 96", "a=mid:1", "a=simulcast:send", "a=ice-ufrag:x", "\r\n", "\u{0}", "a=rid:q send", "=", "a=group:BUNDLE 1"];
+        let words = [
+            "v=0",
+            "m=video 9 UDP/TLS/RTP/SAVPF 96",
+            "a=mid:1",
+            "a=simulcast:send",
+            "a=ice-ufrag:x",
+            "\r\n",
+            "\u{0}",
+            "a=rid:q send",
+            "=",
+            "a=group:BUNDLE 1",
+        ];
         let mut rng = fastrand::Rng::with_seed(3);
         for _ in 0..5_000 {
-            let text: String = (0..rng.usize(..20)).flat_map(|_| [words[rng.usize(..words.len())], ["\r\n", "\n", " "][rng.usize(..3)]]).collect();
+            let text: String =
+                (0..rng.usize(..20)).flat_map(|_| [words[rng.usize(..words.len())], ["\r\n", "\n", " "][rng.usize(..3)]]).collect();
             let _ = Offer::parse(&text);
         }
     }

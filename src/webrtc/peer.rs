@@ -151,6 +151,9 @@ pub struct Peer {
     pub(super) answered_check: Option<SocketAddr>,
     pub(super) drops: Drops,
     ufrag: String,
+    /// The next datagram panics: how a defect is made for a test.
+    #[cfg(test)]
+    pub(super) poisoned: bool,
 }
 
 /// The two data channels that the client opens, by label.
@@ -194,6 +197,8 @@ impl Peer {
             answered_check: None,
             drops: Drops::default(),
             ufrag,
+            #[cfg(test)]
+            poisoned: false,
         };
         let (answer, negotiated) = peer.offer(offer, now)?;
         Ok((peer, answer, negotiated))
@@ -206,7 +211,9 @@ impl Peer {
         let answered = self.rtc.sdp_api().accept_offer(offer.sdp);
         let mut mids: Vec<Mid> = offer.sections.iter().map(|s| s.mid.as_str().into()).collect();
         // What was lent is taken back even where a hostile offer leaves its section out.
-        mids.extend(self.slots.iter().map(|slot| slot.mid).filter(|mid| !offer.sections.iter().any(|s| s.mid == **mid)).collect::<Vec<_>>());
+        mids.extend(
+            self.slots.iter().map(|slot| slot.mid).filter(|mid| !offer.sections.iter().any(|s| s.mid == **mid)).collect::<Vec<_>>(),
+        );
         let configs = self.take_streams(&mids);
         let answer = answered.map_err(|e| e.to_string())?;
         let known = self.slots.len();
@@ -304,6 +311,12 @@ impl Peer {
     /// The `a=mid` of a slot.
     pub fn slot_mid(&self, slot: SlotIndex) -> Option<&str> {
         self.slots.get(usize::from(slot.0)).map(|s| &*s.mid)
+    }
+
+    /// Makes the next datagram panic.
+    #[cfg(test)]
+    pub fn poison(&mut self) {
+        self.poisoned = true;
     }
 
     /// What a connectivity check for this peer begins its USERNAME with.
