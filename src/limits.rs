@@ -38,6 +38,26 @@ pub const OFFER_BYTES_MAX: usize = 384 * 1024;
 pub const SIGNAL_BYTES_MAX: usize = 512 * 1024;
 /// Tracks named in one `view` message: one for each slot. More: refused.
 pub const VIEW_TRACKS_MAX: usize = SLOTS_PER_PEER_MAX;
+/// Bytes of a REST request's body: a name and a few settings. Longer: refused.
+pub const REST_BODY_BYTES_MAX: usize = 64 * 1024;
+/// Rooms that one listing looks at side by side. The others wait their turn, so a listing does not fill the shards' queues.
+pub const LIST_ROOMS_AT_ONCE: usize = 32;
+/// Signalling sockets of one process: as many as it may have participants and viewers on one machine. More: refused with 503.
+pub const SOCKETS_MAX: usize = 20_000;
+/// A socket whose first message has not come by then is closed.
+pub const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Sockets are pinged this often: proxies cut connections that are silent for a minute.
+pub const PING_EVERY: Duration = Duration::from_secs(10);
+/// A socket that was silent for this long, pongs included, is taken for lost.
+pub const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// A message that a client has not taken by then closes its socket.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A client that was told the end has this long to close its side; then its socket is dropped.
+pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Characters of a parser's complaint that an error repeats: it may quote what the stranger sent. Longer: cut.
+pub const COMPLAINT_CHARS_MAX: usize = 200;
+/// After a signal to stop, the process ends within this time, whatever still hangs.
+pub const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Events that one room keeps for those who resume; 4,096 of them are about 1 MB in a room of 100. Older: forgotten, such a client joins anew.
 pub const EVENT_LOG_MAX: usize = 4096;
@@ -70,6 +90,8 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// A room that nobody is in ends after this time.
 pub const EMPTY_ROOM_LIFE: Duration = Duration::from_secs(60);
 
+/// Shards of one process: more threads than any machine's cores gain nothing, and each takes a port. More in the settings: refused.
+pub const SHARDS_MAX: usize = 256;
 /// A packet so far behind the newest of its stream is dropped as late: no receiver's history reaches back that far.
 pub const LATE_PACKETS_MAX: u64 = 1_000;
 /// A jump of sequence numbers beyond this, forward or back, is a publisher that started anew and not loss: the next keyframe is a switch.

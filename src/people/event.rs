@@ -73,6 +73,23 @@ pub enum LeaveReason {
     ServerError,
 }
 
+impl LeaveReason {
+    /// For logs, metrics and the wire.
+    pub fn label(self) -> &'static str {
+        match self {
+            LeaveReason::Left => "left",
+            LeaveReason::Disconnected => "disconnected",
+            LeaveReason::MediaLost => "media_lost",
+            LeaveReason::Removed => "removed",
+            LeaveReason::Replaced => "replaced",
+            LeaveReason::TooSlow => "too_slow",
+            LeaveReason::RoomClosed => "room_closed",
+            LeaveReason::ServerStopping => "server_stopping",
+            LeaveReason::ServerError => "server_error",
+        }
+    }
+}
+
 /// What the people are told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {

@@ -1,0 +1,529 @@
+//! A shard without its thread: rooms, people and connections meet here. Sans-IO: commands, datagrams and `now` in; replies, notices and datagrams out.
+//!
+//! ```text
+//! command ──┐                                   ┌→ the reply, at once
+//! datagram ─┼→ demux → peer → room → peers ──────┼→ take_datagrams (at the end of the tick)
+//! time ─────┘          └→ people                 ├→ poll_notice (what signalling is told)
+//!                                               └→ poll_ended (rooms that are over)
+//! ```
+//!
+//! A panic inside a connection closes that peer, inside a room that room; the shard lives.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::command::{Action, Arrival, Declared, Entry, Joined, Notice, NumberedSection, Refusal, RoomInfo};
+use super::demux::Demux;
+use super::hall::Hall;
+use super::timers::{Timers, Waiter};
+use crate::id::{LayerIndex, PeerId, RoomName, SlotIndex, TrackId};
+use crate::metrics::{DropReason, Present, ShardCounters};
+use crate::people::{self, LeaveReason, PeopleError};
+use crate::room::{self, Filler, Forward, Output};
+use crate::rtp::Packet;
+use crate::webrtc::{Answer, CloseReason, EgressCounters, Offer, Path, Peer, PeerEvent, ntp_time_to_unix_ms};
+
+/// One connection and where it belongs.
+struct Member {
+    hall: usize,
+    viewer: bool,
+    media: Box<Peer>,
+    /// It has datagrams waiting and stands in the list of those who have.
+    touched: bool,
+}
+
+/// Rooms with their people and connections.
+pub struct Core {
+    halls: Vec<Option<Hall>>,
+    names: BTreeMap<RoomName, usize>,
+    members: HashMap<PeerId, Member>,
+    demux: Demux,
+    timers: Timers,
+    notices: VecDeque<(PeerId, Notice)>,
+    ended: VecDeque<RoomName>,
+    touched: Vec<PeerId>,
+    leaving: Vec<Box<Peer>>,
+    /// Reused for every packet.
+    forwards: Vec<Forward>,
+    /// Peers that broke within a loop over all of them.
+    broken: Vec<PeerId>,
+    epoch: (Instant, u64),
+    rng: fastrand::Rng,
+    /// For the metrics.
+    pub counters: ShardCounters,
+    present: Option<Present>,
+}
+
+impl Core {
+    /// No rooms. `epoch`: a moment and its NTP time.
+    pub fn new(epoch: (Instant, u64), rng: fastrand::Rng) -> Core {
+        Core {
+            halls: vec![],
+            names: BTreeMap::new(),
+            members: HashMap::new(),
+            demux: Demux::default(),
+            timers: Timers::default(),
+            notices: VecDeque::new(),
+            ended: VecDeque::new(),
+            touched: vec![],
+            leaving: vec![],
+            forwards: vec![],
+            broken: vec![],
+            epoch,
+            rng,
+            counters: ShardCounters::default(),
+            present: None,
+        }
+    }
+
+    // Commands.
+
+    /// Makes a room that stays.
+    pub fn create(&mut self, room: RoomName, filler: Filler, now: Instant) -> Result<(), Refusal> {
+        if self.names.contains_key(&room) {
+            return Err(Refusal::RoomExists);
+        }
+        self.begin(room, filler, true, now);
+        Ok(())
+    }
+
+    /// Sends everybody out and ends a room.
+    pub fn close(&mut self, room: &RoomName, reason: LeaveReason, now: Instant) -> Result<(), Refusal> {
+        let key = *self.names.get(room).ok_or(Refusal::NoRoom)?;
+        self.end(key, reason, now);
+        Ok(())
+    }
+
+    /// Sends everybody out of every room.
+    pub fn close_all(&mut self, reason: LeaveReason, now: Instant) {
+        for key in 0..self.halls.len() {
+            self.end(key, reason, now);
+        }
+    }
+
+    /// Somebody enters; the room begins if it is not there.
+    pub fn join(&mut self, room: &RoomName, peer: PeerId, entry: Entry, arrival: Arrival, now: Instant) -> Result<Joined, Refusal> {
+        let Arrival { media, negotiated, declared } = arrival;
+        let key = match self.names.get(room) {
+            Some(key) => *key,
+            None => self.begin(room.clone(), entry.filler, false, now),
+        };
+        let (identity, viewer) = (entry.profile.identity.clone(), entry.viewer);
+        if !self.demux.add(peer, media.ufrag()) {
+            return Err(Refusal::Offer("its connection could not be told from another, offer again".into()));
+        }
+        let Some(hall) = &mut self.halls[key] else { return Err(Refusal::NoRoom) };
+        let joined = hall.join(peer, entry, &negotiated, &declared, now).map(|tracks| {
+            let (filler, snapshot) = (hall.filler(), hall.people.snapshot());
+            Joined { peer, identity, filler, tracks, snapshot }
+        });
+        // The others are told before the newcomer listens.
+        self.settle(key, now);
+        match &joined {
+            Ok(joined) => {
+                let Some(hall) = &mut self.halls[key] else { return Err(Refusal::NoRoom) };
+                hall.listen(peer);
+                let mut media = media;
+                joined.tracks.iter().for_each(|t| media.set_track(&t.mid, Some(t.track)));
+                self.timers.set(Waiter::Peer(peer), Some(media.timeout()));
+                self.members.insert(peer, Member { hall: key, viewer, media, touched: false });
+                self.present = None;
+                self.counters.joins += 1;
+                tracing::info!(%room, %peer, viewer, "join");
+            }
+            Err(refusal) => {
+                self.demux.remove(peer, media.ufrag());
+                tracing::debug!(%room, %peer, %refusal, "join refused");
+            }
+        }
+        joined
+    }
+
+    /// A further offer of a participant.
+    pub fn offer(&mut self, room: &RoomName, peer: PeerId, offer: Offer, declared: &[Declared], now: Instant) -> Result<(Answer, Vec<NumberedSection>), Refusal> {
+        let key = self.hall_of(room, peer)?;
+        let Some(member) = self.members.get_mut(&peer) else { return Err(PeopleError::NoParticipant(peer).into()) };
+        let receives_only = offer.sections.len();
+        let viewer = member.viewer;
+        let answered = catch_unwind(AssertUnwindSafe(|| member.media.offer(offer, now)));
+        let Ok(answered) = answered else {
+            self.on_panic(peer, now);
+            return Err(Refusal::Offer("it broke the connection".into()));
+        };
+        let (answer, negotiated) = answered.map_err(Refusal::Offer)?;
+        if viewer && !negotiated.published.is_empty() {
+            return Err(Refusal::ViewerPublishes);
+        }
+        debug_assert!(negotiated.published.len() <= receives_only);
+        let before: Vec<NumberedSection> = member.media.tracks().map(|(mid, track)| NumberedSection { mid, track }).collect();
+        let Some(hall) = &mut self.halls[key] else { return Err(Refusal::NoRoom) };
+        let tracks = hall.negotiate(peer, &negotiated, declared, &before, now);
+        self.present = None;
+        if let Ok(tracks) = &tracks {
+            tracks.iter().for_each(|t| member.media.set_track(&t.mid, Some(t.track)));
+        }
+        self.pump(peer, now);
+        self.settle(key, now);
+        Ok((answer, tracks?))
+    }
+
+    /// A participant does something.
+    pub fn act(&mut self, room: &RoomName, peer: PeerId, action: Action, now: Instant) -> Result<(), Refusal> {
+        let key = self.hall_of(room, peer)?;
+        let time_ms = self.unix_ms(now);
+        let Some(hall) = &mut self.halls[key] else { return Err(Refusal::NoRoom) };
+        let done = match action {
+            Action::Mute { track, muted } => hall.mute(peer, track, muted, now),
+            Action::View(view) => hall.room.handle(room::Input::View { peer, view }, now).map_err(Refusal::from),
+            Action::Chat { to, text } => hall.people.handle(people::Input::Chat { peer, to, text, time_ms }, now).map_err(Refusal::from),
+            Action::Hand(raised) => hall.people.handle(people::Input::Hand { peer, raised }, now).map_err(Refusal::from),
+            Action::Update { name, metadata } => hall.people.handle(people::Input::Update { peer, name, metadata }, now).map_err(Refusal::from),
+        };
+        self.settle(key, now);
+        done
+    }
+
+    /// Somebody leaves or is sent out.
+    pub fn leave(&mut self, room: &RoomName, peer: PeerId, reason: LeaveReason, now: Instant) -> Result<(), Refusal> {
+        let key = self.hall_of(room, peer)?;
+        self.remove(peer, reason, now);
+        self.settle(key, now);
+        Ok(())
+    }
+
+    /// A room from outside.
+    pub fn inspect(&self, room: &RoomName) -> Result<RoomInfo, Refusal> {
+        let key = self.names.get(room).ok_or(Refusal::NoRoom)?;
+        self.halls[*key].as_ref().map(Hall::info).ok_or(Refusal::NoRoom)
+    }
+
+    // Events.
+
+    /// A datagram from a socket.
+    pub fn handle_datagram(&mut self, path: Path, datagram: &[u8], now: Instant) {
+        let peer = match self.demux.find(path.remote, datagram) {
+            Ok(peer) => peer,
+            Err(reason) => return self.counters.drops.count(reason),
+        };
+        let Some(member) = self.members.get_mut(&peer) else { return self.counters.drops.count(DropReason::NotConnected) };
+        let handled = catch_unwind(AssertUnwindSafe(|| member.media.handle_datagram(path, datagram, now)));
+        match handled {
+            Ok(()) => self.pump(peer, now),
+            Err(_) => self.on_panic(peer, now),
+        }
+    }
+
+    /// When there is something to do.
+    pub fn timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// Lets time pass for those whose time has come.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let mut due = vec![];
+        while let Some(waiter) = self.timers.pop(now) {
+            due.push(waiter);
+        }
+        for waiter in due {
+            match waiter {
+                Waiter::Peer(peer) => {
+                    let Some(member) = self.members.get_mut(&peer) else { continue };
+                    match catch_unwind(AssertUnwindSafe(|| member.media.handle_timeout(now))) {
+                        Ok(()) => self.pump(peer, now),
+                        Err(_) => self.on_panic(peer, now),
+                    }
+                }
+                Waiter::Hall(key) => {
+                    let Some(hall) = &mut self.halls[key] else { continue };
+                    match catch_unwind(AssertUnwindSafe(|| hall.handle_timeout(now))) {
+                        Ok(()) if hall.is_over(now) => self.end(key, LeaveReason::RoomClosed, now),
+                        Ok(()) => self.settle(key, now),
+                        Err(_) => self.on_room_panic(key, now),
+                    }
+                }
+            }
+        }
+    }
+
+    // Results.
+
+    /// What somebody's signalling is to be told.
+    pub fn poll_notice(&mut self) -> Option<(PeerId, Notice)> {
+        self.notices.pop_front()
+    }
+
+    /// A room that is over.
+    pub fn poll_ended(&mut self) -> Option<RoomName> {
+        self.ended.pop_front()
+    }
+
+    /// Everything that waits to be sent: (path, bytes, segment size), runs of at most `run_max` datagrams.
+    pub fn take_datagrams(&mut self, run_max: usize, mut send: impl FnMut(Path, &[u8], usize)) {
+        for mut media in self.leaving.drain(..) {
+            media.take_datagrams(run_max, &mut send);
+        }
+        for peer in self.touched.drain(..) {
+            if let Some(member) = self.members.get_mut(&peer) {
+                member.touched = false;
+                member.media.take_datagrams(run_max, &mut send);
+                let (egress, drops) = member.media.take_counters();
+                add_egress(&mut self.counters, &egress);
+                self.counters.drops.add(&drops);
+                self.timers.set(Waiter::Peer(peer), Some(member.media.timeout()));
+            }
+        }
+    }
+
+    /// Rooms, participants, viewers and tracks, for the gauges.
+    pub fn present(&mut self) -> Present {
+        if let Some(present) = self.present {
+            return present;
+        }
+        let tracks: usize = self.halls.iter().flatten().map(|hall| hall.room.track_count()).sum();
+        let viewers = self.members.values().filter(|m| m.viewer).count();
+        let participants = self.members.len() - viewers;
+        let present =
+            Present { rooms: self.names.len() as u64, participants: participants as u64, viewers: viewers as u64, tracks: tracks as u64 };
+        self.present = Some(present);
+        present
+    }
+
+    /// What must be true between any two calls; used by every simulation.
+    #[cfg(test)]
+    pub fn check_invariants(&self) {
+        for (name, key) in &self.names {
+            let hall = self.halls[*key].as_ref().unwrap_or_else(|| panic!("room {name} has no hall"));
+            hall.room.check_invariants();
+            assert_eq!(hall.room.peer_count(), hall.members.len(), "peers and members of {name}");
+            assert!(hall.members.iter().all(|peer| self.members.get(peer).is_some_and(|m| m.hall == *key)), "members of {name}");
+        }
+        let in_halls: usize = self.halls.iter().flatten().map(|hall| hall.members.len()).sum();
+        assert_eq!(in_halls, self.members.len(), "connections without a room");
+        assert!(!self.members.is_empty() || self.demux.is_empty(), "the demultiplexer remembers somebody who is gone");
+    }
+
+    // Inside.
+
+    fn begin(&mut self, name: RoomName, filler: Filler, permanent: bool, now: Instant) -> usize {
+        let key = self.halls.iter().position(Option::is_none).unwrap_or_else(|| {
+            self.halls.push(None);
+            self.halls.len() - 1
+        });
+        let hall = Hall::new(name.clone(), filler, permanent, self.rng.fork(), now);
+        self.timers.set(Waiter::Hall(key), hall.timeout());
+        self.halls[key] = Some(hall);
+        self.names.insert(name, key);
+        self.present = None;
+        key
+    }
+
+    fn end(&mut self, key: usize, reason: LeaveReason, now: Instant) {
+        let Some(hall) = self.halls[key].take() else { return };
+        self.timers.set(Waiter::Hall(key), None);
+        self.present = None;
+        self.names.remove(&hall.name);
+        for peer in &hall.members {
+            self.forget(*peer, &hall.name, reason, now);
+        }
+        self.ended.push_back(hall.name);
+    }
+
+    fn hall_of(&self, room: &RoomName, peer: PeerId) -> Result<usize, Refusal> {
+        let key = *self.names.get(room).ok_or(Refusal::NoRoom)?;
+        let here = self.members.get(&peer).is_some_and(|member| member.hall == key);
+        if here { Ok(key) } else { Err(PeopleError::NoParticipant(peer).into()) }
+    }
+
+    fn unix_ms(&self, now: Instant) -> u64 {
+        ntp_time_to_unix_ms(self.epoch.1) + now.saturating_duration_since(self.epoch.0).as_millis() as u64
+    }
+
+    /// Takes somebody out of their room. The room's news of it are told by `settle`.
+    pub fn remove(&mut self, peer: PeerId, reason: LeaveReason, now: Instant) {
+        let Some(key) = self.members.get(&peer).map(|member| member.hall) else { return };
+        let Some(hall) = &mut self.halls[key] else { return };
+        hall.leave(peer, reason, now);
+        let name = hall.name.clone();
+        self.forget(peer, &name, reason, now);
+    }
+
+    /// Ends a connection; its room knows already.
+    fn forget(&mut self, peer: PeerId, room: &RoomName, reason: LeaveReason, now: Instant) {
+        let Some(mut member) = self.members.remove(&peer) else { return };
+        self.timers.set(Waiter::Peer(peer), None);
+        self.present = None;
+        self.demux.remove(peer, member.media.ufrag());
+        // A connection that panicked before may do so again while it says goodbye.
+        if catch_unwind(AssertUnwindSafe(|| member.media.shut(now))).is_ok() {
+            self.leaving.push(member.media);
+        }
+        self.notices.push_back((peer, Notice::Closed(reason)));
+        tracing::info!(%room, %peer, ?reason, "leave");
+    }
+
+    fn on_panic(&mut self, peer: PeerId, now: Instant) {
+        tracing::error!(%peer, "a connection panicked and is closed");
+        self.counters.peer_panics += 1;
+        let Some(key) = self.members.get(&peer).map(|member| member.hall) else { return };
+        self.remove(peer, LeaveReason::ServerError, now);
+        self.settle(key, now);
+    }
+
+    fn on_room_panic(&mut self, key: usize, now: Instant) {
+        tracing::error!(room = self.halls[key].as_ref().map(|h| tracing::field::display(&h.name)), "a room panicked and is closed");
+        self.counters.room_panics += 1;
+        self.end(key, LeaveReason::ServerError, now);
+    }
+
+    /// Takes a peer's events until there are no more.
+    fn pump(&mut self, peer: PeerId, now: Instant) {
+        let mut key = None;
+        while let Some(member) = self.members.get_mut(&peer) {
+            key = Some(member.hall);
+            let Some(event) = member.media.poll() else {
+                self.touch(peer);
+                break;
+            };
+            self.on_peer_event(peer, event, now);
+        }
+        if let Some(key) = key {
+            self.settle(key, now);
+        }
+    }
+
+    fn on_peer_event(&mut self, peer: PeerId, event: PeerEvent, now: Instant) {
+        match event {
+            PeerEvent::Packet { track, layer, packet } => self.forward(peer, track, layer, packet, now),
+            PeerEvent::KeyframeRequest(slot) => self.tell_room(peer, |peer| room::Input::KeyframeRequest { peer, slot }, now),
+            PeerEvent::Proven(path) => self.demux.prove(peer, path.remote),
+            PeerEvent::Connected => self.tell_room(peer, |peer| room::Input::Connected { peer }, now),
+            PeerEvent::Data { reliable, to, payload } => self.on_data(peer, reliable, to, &payload, now),
+            PeerEvent::Closed(CloseReason::Client) => self.remove(peer, LeaveReason::Left, now),
+            PeerEvent::Closed(CloseReason::NotConnected | CloseReason::Lost | CloseReason::NoProfile) => {
+                self.remove(peer, LeaveReason::MediaLost, now);
+            }
+        }
+    }
+
+    fn tell_room(&mut self, peer: PeerId, input: impl FnOnce(PeerId) -> room::Input, now: Instant) {
+        let Some(key) = self.members.get(&peer).map(|member| member.hall) else { return };
+        let Some(hall) = &mut self.halls[key] else { return };
+        match catch_unwind(AssertUnwindSafe(|| hall.room.handle(input(peer), now))) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%peer, %error, "the room refused"),
+            Err(_) => self.on_room_panic(key, now),
+        }
+    }
+
+    /// One packet to everybody who has its track in a slot.
+    fn forward(&mut self, from: PeerId, track: TrackId, layer: LayerIndex, packet: Packet, now: Instant) {
+        let Some(key) = self.members.get(&from).map(|member| member.hall) else { return };
+        let Some(hall) = &mut self.halls[key] else { return };
+        self.counters.packets_received += 1;
+        self.counters.bytes_received += packet.payload.len() as u64;
+        self.forwards.clear();
+        let forwards = &mut self.forwards;
+        if catch_unwind(AssertUnwindSafe(|| hall.room.forward(track, layer, &packet, now, forwards))).is_err() {
+            return self.on_room_panic(key, now);
+        }
+        let packet = Arc::new(packet);
+        for forward in &self.forwards {
+            let Some(member) = self.members.get_mut(&forward.peer) else { continue };
+            match catch_unwind(AssertUnwindSafe(|| member.media.send(forward, &packet, now))) {
+                Ok(Ok(())) => {
+                    if !member.touched {
+                        member.touched = true;
+                        self.touched.push(forward.peer);
+                    }
+                }
+                Ok(Err(reason)) => self.counters.drops.count(reason),
+                Err(_) => self.broken.push(forward.peer),
+            }
+        }
+        while let Some(broken) = self.broken.pop() {
+            self.on_panic(broken, now);
+        }
+    }
+
+    fn on_data(&mut self, from: PeerId, reliable: bool, to: u32, payload: &[u8], now: Instant) {
+        let Some(member) = self.members.get(&from) else { return };
+        let Some(hall) = &self.halls[member.hall] else { return };
+        let to_one = |peer: &PeerId| to == 0 || peer.0 == to;
+        let receivers: Vec<PeerId> = hall.members.iter().copied().filter(|peer| *peer != from && to_one(peer)).collect();
+        if member.viewer || (receivers.is_empty() && to != 0) {
+            return self.counters.drops.count(DropReason::Data);
+        }
+        for receiver in receivers {
+            let Some(member) = self.members.get_mut(&receiver) else { continue };
+            match catch_unwind(AssertUnwindSafe(|| member.media.send_data(reliable, from.0, payload, now))) {
+                Ok(true) => self.touch(receiver),
+                Ok(false) => self.counters.drops.count(DropReason::Data),
+                Err(_) => self.broken.push(receiver),
+            }
+        }
+        while let Some(broken) = self.broken.pop() {
+            self.on_panic(broken, now);
+        }
+    }
+
+    fn touch(&mut self, peer: PeerId) {
+        if let Some(member) = self.members.get_mut(&peer)
+            && !member.touched
+        {
+            member.touched = true;
+            self.touched.push(peer);
+        }
+    }
+
+    /// Carries out and tells what a room and its people say, until they say nothing more.
+    fn settle(&mut self, key: usize, now: Instant) {
+        let mut slots: BTreeMap<PeerId, Vec<(String, room::SlotState)>> = BTreeMap::new();
+        while let Some(hall) = &mut self.halls[key] {
+            let polled = catch_unwind(AssertUnwindSafe(|| hall.room.poll()));
+            match polled {
+                Ok(Some(Output::RequestKeyframe { publisher, track, layer })) => self.ask_keyframe(publisher, track, layer, now),
+                Ok(Some(Output::Slot { peer, slot, state })) => self.note_slot(&mut slots, peer, slot, state),
+                Ok(Some(Output::Speakers(speakers))) => {
+                    let speakers: Arc<[room::Speaker]> = speakers.into();
+                    self.notices.extend(hall.members.iter().map(|m| (*m, Notice::Speakers(speakers.clone()))));
+                }
+                Ok(None) => break,
+                Err(_) => return self.on_room_panic(key, now),
+            }
+        }
+        self.notices.extend(slots.into_iter().map(|(peer, changed)| (peer, Notice::Slots(changed))));
+        let Some(hall) = &mut self.halls[key] else { return };
+        while let Some(event) = hall.people.poll() {
+            let (event, audience) = hall.audience(event);
+            self.notices.extend(audience.into_iter().map(|peer| (peer, Notice::Event(event.clone()))));
+        }
+        self.counters.drops.add(&hall.room.take_counters().drops);
+        self.timers.set(Waiter::Hall(key), hall.timeout());
+    }
+
+    fn ask_keyframe(&mut self, publisher: PeerId, track: TrackId, layer: LayerIndex, now: Instant) {
+        self.counters.plis_sent += 1;
+        let Some(member) = self.members.get_mut(&publisher) else { return };
+        if catch_unwind(AssertUnwindSafe(|| member.media.request_keyframe(track, layer, now))).is_err() {
+            return self.on_panic(publisher, now);
+        }
+        self.touch(publisher);
+    }
+
+    fn note_slot(&self, slots: &mut BTreeMap<PeerId, Vec<(String, room::SlotState)>>, peer: PeerId, slot: SlotIndex, state: room::SlotState) {
+        let Some(mid) = self.members.get(&peer).and_then(|member| member.media.slot_mid(slot)) else { return };
+        let changed = slots.entry(peer).or_default();
+        changed.retain(|(known, _)| known != mid);
+        changed.push((mid.to_string(), state));
+    }
+}
+
+fn add_egress(sum: &mut ShardCounters, more: &EgressCounters) {
+    sum.packets_sent += more.packets;
+    sum.bytes_sent += more.bytes;
+    sum.nacks_received += more.nacks;
+    sum.rtx_packets_sent += more.rtx;
+    sum.plis_received += more.plis;
+}

@@ -1,0 +1,261 @@
+//! A shard's thread: one select, one tick. Gives [`Core`] a clock, a UDP port and the queue of commands.
+//!
+//! ```text
+//! wait for: a command · a datagram · a time
+//! tick: commands → timers → datagrams in → datagrams out → notices
+//! ```
+//!
+//! `now` is read once per tick. The thread never waits for a socket to take a datagram or for a reader to take a notice.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::command::{Command, Notice};
+use super::core::Core;
+use crate::id::{PeerId, RoomName};
+use crate::limits::SHARD_COMMANDS_MAX;
+use crate::metrics::{DropReason, ShardMetrics};
+use crate::net::udp::{Received, Run, UdpPort};
+use crate::people::LeaveReason;
+use crate::webrtc::Path;
+
+/// Batches read before anything is sent: reading first keeps publishers' packets from overflowing the kernel's buffer.
+const BATCHES_PER_TICK_MAX: usize = 16;
+/// Commands carried out before media is looked at again.
+const COMMANDS_PER_TICK_MAX: usize = 64;
+/// With nothing to wait for, look again after this time.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// What a shard is made from.
+pub struct ShardConfig {
+    /// Its number, for logs.
+    pub index: usize,
+    /// UDP port; 0: any.
+    pub port: u16,
+    /// The machine's addresses that clients may send to.
+    pub addresses: Vec<IpAddr>,
+    /// What is announced instead of them, if anything: an address and a port, or the port that is bound.
+    pub advertised: Vec<(IpAddr, Option<u16>)>,
+    /// A moment and its NTP time.
+    pub epoch: (Instant, u64),
+    /// Seed of everything random that is not a secret.
+    pub seed: u64,
+    /// Where it counts.
+    pub metrics: ShardMetrics,
+    /// Where it says that a room is over.
+    pub ended: mpsc::UnboundedSender<RoomName>,
+}
+
+/// The way to a running shard.
+#[derive(Debug)]
+pub struct ShardHandle {
+    /// Bounded: who asks waits.
+    pub commands: mpsc::Sender<Command>,
+    /// The addresses for answers.
+    pub announced: Vec<SocketAddr>,
+}
+
+/// Binds the port and starts the thread.
+pub fn spawn(config: ShardConfig) -> io::Result<ShardHandle> {
+    let (commands, receiver) = mpsc::channel(SHARD_COMMANDS_MAX);
+    let (ready, is_ready) = std::sync::mpsc::sync_channel(1);
+    thread::Builder::new().name(format!("shard-{}", config.index)).spawn(move || {
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(e) => return drop(ready.send(Err(e))),
+        };
+        let _span = tracing::info_span!("shard", index = config.index).entered();
+        runtime.block_on(async move {
+            match UdpPort::bind(config.port) {
+                Ok(port) => {
+                    let shard = Shard::new(config, port, receiver);
+                    let _ = ready.send(Ok(shard.announced.clone()));
+                    shard.run().await;
+                }
+                Err(e) => drop(ready.send(Err(e))),
+            }
+        });
+    })?;
+    let announced = is_ready.recv().map_err(io::Error::other)??;
+    Ok(ShardHandle { commands, announced })
+}
+
+struct Shard {
+    core: Core,
+    port: UdpPort,
+    commands: mpsc::Receiver<Command>,
+    announced: Vec<SocketAddr>,
+    /// The announced addresses are the machine's own, so answers can leave from them.
+    own_addresses: bool,
+    readers: HashMap<PeerId, mpsc::Sender<Notice>>,
+    metrics: ShardMetrics,
+    ended: mpsc::UnboundedSender<RoomName>,
+    stopped: Option<oneshot::Sender<()>>,
+}
+
+impl Shard {
+    fn new(config: ShardConfig, port: UdpPort, commands: mpsc::Receiver<Command>) -> Shard {
+        let number = port.number();
+        let usable = |ip: &IpAddr| ip.is_ipv4() || port.has_v6();
+        let own_addresses = config.advertised.is_empty();
+        let announced = if own_addresses {
+            config.addresses.iter().filter(|ip| usable(ip)).map(|ip| SocketAddr::new(*ip, number)).collect()
+        } else {
+            config.advertised.iter().map(|(ip, port)| SocketAddr::new(*ip, port.unwrap_or(number))).collect()
+        };
+        let core = Core::new(config.epoch, fastrand::Rng::with_seed(config.seed));
+        Shard { core, port, commands, announced, own_addresses, readers: HashMap::new(), metrics: config.metrics, ended: config.ended, stopped: None }
+    }
+
+    async fn run(mut self) {
+        tracing::debug!(port = self.port.number(), addresses = self.announced.len(), "started");
+        loop {
+            let wait = self.core.timeout().map_or(IDLE, |at| at.saturating_duration_since(Instant::now()));
+            let mut command = None;
+            tokio::select! {
+                received = self.commands.recv() => match received {
+                    Some(received) => command = Some(received),
+                    None => return, // the door is gone, and with it everybody who could ask
+                },
+                ready = self.port.readable() => if let Err(error) = ready {
+                    tracing::error!(%error, "the socket failed");
+                    return;
+                },
+                () = tokio::time::sleep(wait) => {}
+            }
+            self.tick(command);
+            if let Some(stopped) = self.stopped.take() {
+                let _ = stopped.send(());
+                return;
+            }
+        }
+    }
+
+    fn tick(&mut self, command: Option<Command>) {
+        let now = Instant::now();
+        let mut next = command;
+        for _ in 0..COMMANDS_PER_TICK_MAX {
+            let Some(command) = next.take().or_else(|| self.commands.try_recv().ok()) else { break };
+            self.obey(command, now);
+        }
+        self.core.handle_timeout(now);
+        self.receive(now);
+        self.send();
+        self.notify(now);
+        while let Some(room) = self.core.poll_ended() {
+            let _ = self.ended.send(room);
+        }
+        let present = self.core.present();
+        self.metrics.publish(&mut self.core.counters, present, now.elapsed());
+    }
+
+    fn receive(&mut self, now: Instant) {
+        let Shard { core, port, announced, .. } = self;
+        for _ in 0..BATCHES_PER_TICK_MAX {
+            let received = port.receive(|Received { remote, local, bytes }| {
+                let path = Path { remote, local: announced_as(announced, local) };
+                core.handle_datagram(path, bytes, now);
+            });
+            match received {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::debug!(%error, "receive failed");
+                    break;
+                }
+            }
+        }
+    }
+
+    fn send(&mut self) {
+        let (port, own) = (&self.port, self.own_addresses);
+        let (mut datagrams, mut calls, mut failed) = (0u64, 0u64, 0u64);
+        self.core.take_datagrams(port.run_max(), |path, bytes, segment| {
+            let count = bytes.len().div_ceil(segment.max(1)) as u64;
+            let run = Run { remote: path.remote, local: own.then_some(path.local.ip()), bytes, segment };
+            calls += 1;
+            match port.send(run) {
+                Ok(()) => datagrams += count,
+                Err(_) => failed += count,
+            }
+        });
+        let counters = &mut self.core.counters;
+        counters.datagrams_sent += datagrams;
+        counters.send_calls += calls;
+        (0..failed).for_each(|_| counters.drops.count(DropReason::SendFailed));
+    }
+
+    /// Hands notices to their readers. One who does not read is sent out, which makes notices in turn.
+    fn notify(&mut self, now: Instant) {
+        while let Some((peer, notice)) = self.core.poll_notice() {
+            let closed = match &notice {
+                Notice::Closed(reason) => Some(*reason),
+                Notice::Event(_) | Notice::Slots(_) | Notice::Speakers(_) => None,
+            };
+            let Some(reader) = self.readers.get(&peer) else { continue };
+            let sent = reader.try_send(notice);
+            if let Some(reason) = closed {
+                self.metrics.count_leave(reason.label());
+                self.readers.remove(&peer);
+            } else if let Err(refused) = sent {
+                let reason = match refused {
+                    mpsc::error::TrySendError::Full(_) => LeaveReason::TooSlow,
+                    mpsc::error::TrySendError::Closed(_) => LeaveReason::Disconnected,
+                };
+                self.core.remove(peer, reason, now);
+            }
+        }
+        self.send();
+    }
+
+    fn obey(&mut self, command: Command, now: Instant) {
+        match command {
+            Command::Create { room, filler, reply } => drop(reply.send(self.core.create(room, filler, now))),
+            Command::Close { room, reply } => drop(reply.send(self.core.close(&room, LeaveReason::RoomClosed, now))),
+            Command::Join { room, peer, entry, arrival, notices, reply } => {
+                let joined = self.core.join(&room, peer, entry, arrival, now);
+                if joined.is_ok() {
+                    self.readers.insert(peer, notices);
+                }
+                // Who asked and went away is found by the first notice that cannot be handed over.
+                let _ = reply.send(joined);
+            }
+            Command::Offer { room, peer, offer, declared, reply } => {
+                let _ = reply.send(self.core.offer(&room, peer, offer, &declared, now));
+            }
+            Command::Act { room, peer, action, reply } => drop(reply.send(self.core.act(&room, peer, action, now))),
+            Command::Leave { room, peer, reason, reply } => drop(reply.send(self.core.leave(&room, peer, reason, now))),
+            Command::Inspect { room, reply } => drop(reply.send(self.core.inspect(&room))),
+            Command::Stop { reply } => {
+                self.core.close_all(LeaveReason::ServerStopping, now);
+                self.stopped = Some(reply);
+            }
+        }
+    }
+}
+
+/// Which announced address a datagram came to. Behind an address translation the socket sees another one; then it is the first of the family.
+fn announced_as(announced: &[SocketAddr], local: SocketAddr) -> SocketAddr {
+    let same_family = || announced.iter().find(|a| a.is_ipv4() == local.is_ipv4());
+    announced.iter().find(|a| **a == local).or_else(same_family).copied().unwrap_or(local)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_translated_address_is_the_announced_one_of_its_family() {
+        let list: Vec<SocketAddr> = ["198.51.100.1:10000", "[2001:db8::1]:10000", "192.0.2.7:10000"].iter().map(|a| a.parse().unwrap()).collect();
+        let table = [("192.0.2.7:10000", 2), ("10.0.0.1:10000", 0), ("[fd00::1]:10000", 1)];
+        for (local, index) in table {
+            assert_eq!(announced_as(&list, local.parse().unwrap()), list[index]);
+        }
+        assert_eq!(announced_as(&[], list[0]), list[0]);
+    }
+}

@@ -1,0 +1,392 @@
+//! A participant: a str0m client that publishes made media and checks all that it receives.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use str0m::change::{SdpAnswer, SdpPendingOffer};
+use str0m::channel::ChannelId;
+use str0m::format::Codec;
+use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid, Rid, Simulcast, SimulcastLayer};
+use str0m::net::{Protocol, Receive};
+use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite};
+use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
+
+use crate::id::{PeerId, TrackId};
+use crate::room::SlotState;
+
+const AUDIO_EVERY: Duration = Duration::from_millis(20);
+const FRAME_EVERY: Duration = Duration::from_millis(100);
+/// Rids of the made simulcast, smallest first.
+const RIDS: [&str; 3] = ["q", "h", "f"];
+
+/// What a client brings.
+#[derive(Clone, Copy, Debug)]
+pub struct Kit {
+    /// Camera with so many layers; 0: none.
+    pub layers: usize,
+    /// Microphone.
+    pub microphone: bool,
+    /// Receive slots.
+    pub video_slots: usize,
+    /// Receive slots.
+    pub audio_slots: usize,
+}
+
+/// One receive section and what has come through it.
+#[derive(Debug, Default)]
+struct Slot {
+    video: bool,
+    /// What signalling said, in order: from this timestamp on, this source. Timestamps count from the first.
+    said: Vec<(u32, TrackId, PeerId)>,
+    highest: Option<(u64, u32)>,
+    /// Sequence numbers behind the highest that have not come.
+    missing: usize,
+    source: Option<u32>,
+    packets: u64,
+    last_frame: Option<Instant>,
+}
+
+/// What a client has seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Video packets by publisher.
+    pub video: BTreeMap<PeerId, u64>,
+    /// Audio packets by publisher.
+    pub audio: BTreeMap<PeerId, u64>,
+    /// Data messages: sender and payload.
+    pub data: Vec<(bool, u32, Vec<u8>)>,
+}
+
+/// A participant.
+pub struct Client {
+    pub address: SocketAddr,
+    pub server: Option<PeerId>,
+    rtc: Rtc,
+    kit: Kit,
+    pending: Option<SdpPendingOffer>,
+    camera: Option<Mid>,
+    microphone: Option<Mid>,
+    slots: HashMap<Mid, Slot>,
+    outbox: VecDeque<(SocketAddr, Vec<u8>)>,
+    timeout: Instant,
+    start: Instant,
+    /// Publishes from then on.
+    connected: Option<Instant>,
+    next_audio: Instant,
+    next_frame: Instant,
+    frame: u32,
+    keyframe_wanted: [bool; 3],
+    audio_seq: u64,
+    video_seq: [u64; 3],
+    /// Speaks: sends audio above silence.
+    pub speaking: bool,
+    /// Keyframe requests that came for the camera.
+    pub keyframes_asked: u32,
+    pub seen: Seen,
+    channels: Vec<(ChannelId, bool)>,
+    /// What is wrong with what was received; empty in a good run.
+    pub faults: Vec<String>,
+}
+
+impl Client {
+    pub fn new(address: SocketAddr, kit: Kit, now: Instant) -> (Client, String) {
+        let mut rtc = RtcConfig::new().set_rtp_mode(true).clear_codecs().enable_opus(true, false).enable_vp8(true).build(now);
+        rtc.add_local_candidate(Candidate::host(address, "udp").expect("an address"));
+        let mut changes = rtc.sdp_api();
+        let send = |on: bool| if on { Direction::SendOnly } else { Direction::Inactive };
+        let microphone = kit.microphone.then(|| changes.add_media(MediaKind::Audio, send(true), None, None, None));
+        let camera = (kit.layers > 0).then(|| changes.add_media(MediaKind::Video, send(true), None, None, simulcast(kit.layers)));
+        let mut slots = HashMap::new();
+        for (kind, count) in [(MediaKind::Audio, kit.audio_slots), (MediaKind::Video, kit.video_slots)] {
+            for _ in 0..count {
+                let mid = changes.add_media(kind, Direction::RecvOnly, None, None, None);
+                slots.insert(mid, Slot { video: kind == MediaKind::Video, ..Slot::default() });
+            }
+        }
+        let channels = vec![(changes.add_channel("reliable".into()), true)];
+        let (offer, pending) = changes.apply().expect("something to offer");
+        let client = Client {
+            address,
+            server: None,
+            rtc,
+            kit,
+            pending: Some(pending),
+            camera,
+            microphone,
+            slots,
+            outbox: VecDeque::new(),
+            timeout: now,
+            start: now,
+            connected: None,
+            next_audio: now,
+            next_frame: now,
+            frame: 0,
+            keyframe_wanted: [true; 3],
+            audio_seq: 60_000,
+            video_seq: [65_000, 100, 30_000],
+            speaking: true,
+            keyframes_asked: 0,
+            seen: Seen::default(),
+            channels,
+            faults: vec![],
+        };
+        (client, offer.to_sdp_string())
+    }
+
+    pub fn accept(&mut self, peer: PeerId, answer: &str, now: Instant) {
+        self.server = Some(peer);
+        let answer = SdpAnswer::from_sdp_string(answer).expect("our answer parses");
+        self.rtc.sdp_api().accept_answer(self.pending.take().expect("one answer for one offer"), answer).expect("our answer fits");
+        self.drain(now);
+    }
+
+    /// One slot more, without ICE or media being disturbed.
+    pub fn offer_more(&mut self) -> String {
+        let mut changes = self.rtc.sdp_api();
+        let mid = changes.add_media(MediaKind::Video, Direction::RecvOnly, None, None, None);
+        let (offer, pending) = changes.apply().expect("something to offer");
+        self.pending = Some(pending);
+        self.slots.insert(mid, Slot { video: true, ..Slot::default() });
+        offer.to_sdp_string()
+    }
+
+    /// Which a=mid carries the camera and the microphone.
+    pub fn sections(&self) -> Vec<(String, bool)> {
+        let named = |mid: Option<Mid>, video| mid.map(|m| (m.to_string(), video));
+        named(self.microphone, false).into_iter().chain(named(self.camera, true)).collect()
+    }
+
+    pub fn is_connected(&self) -> bool {
+        self.connected.is_some()
+    }
+
+    /// Signalling told what a slot shows.
+    pub fn told(&mut self, mid: &str, state: SlotState) {
+        let Some(slot) = self.slots.get_mut(&Mid::from(mid)) else { return self.faults.push(format!("no slot {mid}")) };
+        slot.source = state.source.map(|(track, _)| track.0);
+        if let (Some((track, peer)), Some(first)) = (state.source, state.first_timestamp) {
+            slot.said.push((first, track, peer));
+        }
+    }
+
+    /// How many video slots show something that came within `since`.
+    pub fn fresh_videos(&self, now: Instant, since: Duration) -> usize {
+        self.slots.values().filter(|s| s.video && s.source.is_some() && s.last_frame.is_some_and(|at| now - at <= since)).count()
+    }
+
+    /// Packets that never came, over all slots.
+    pub fn missing(&self) -> usize {
+        self.slots.values().map(|s| s.missing).sum()
+    }
+
+    pub fn send_data(&mut self, to: u32, text: &str, now: Instant) {
+        let message: Vec<u8> = to.to_be_bytes().into_iter().chain(text.bytes()).collect();
+        let id = self.channels[0].0;
+        let sent = self.rtc.channel(id).is_some_and(|mut c| c.write(true, &message).unwrap_or(false));
+        if !sent {
+            self.faults.push("the data channel took nothing".into());
+        }
+        self.drain(now);
+    }
+
+    pub fn handle_datagram(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
+        let Ok(receive) = Receive::new(Protocol::Udp, from, self.address, bytes) else { return self.faults.push("unreadable datagram".into()) };
+        if let Err(e) = self.rtc.handle_input(Input::Receive(now, receive)) {
+            self.faults.push(format!("datagram refused: {e}"));
+        }
+        self.drain(now);
+    }
+
+    /// Lets time pass: media that is due, timers that are due.
+    pub fn step(&mut self, now: Instant) {
+        if self.connected.is_some() {
+            self.publish(now);
+        }
+        if self.timeout <= now {
+            let _ = self.rtc.handle_input(Input::Timeout(now));
+            self.drain(now);
+        }
+    }
+
+    pub fn poll_datagram(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
+        self.outbox.pop_front()
+    }
+
+    fn publish(&mut self, now: Instant) {
+        let mut wrote = false;
+        if let Some(mid) = self.microphone
+            && self.next_audio <= now
+        {
+            self.next_audio += AUDIO_EVERY;
+            if self.speaking {
+                self.audio_seq += 1;
+                let time = (self.audio_seq * 960) as u32;
+                let level = ExtensionValues { audio_level: Some(-20), voice_activity: Some(true), ..ExtensionValues::default() };
+                self.write(mid, None, Codec::Opus, self.audio_seq, time, true, made(self.server, self.audio_seq as u32, 60, now), level);
+                wrote = true;
+            }
+        }
+        if let Some(mid) = self.camera
+            && self.next_frame <= now
+        {
+            self.next_frame += FRAME_EVERY;
+            self.frame += 1;
+            for layer in 0..self.kit.layers {
+                self.publish_frame(mid, layer, now);
+            }
+            wrote = true;
+        }
+        if wrote {
+            let _ = self.rtc.handle_input(Input::Timeout(now));
+            self.drain(now);
+        }
+    }
+
+    /// One frame of one layer: a keyframe has three packets, another one.
+    fn publish_frame(&mut self, mid: Mid, layer: usize, now: Instant) {
+        let key = std::mem::take(&mut self.keyframe_wanted[layer]);
+        let parts = if key { 3 } else { 1 };
+        let rid = (self.kit.layers > 1).then(|| Rid::from(RIDS[layer]));
+        let time = self.frame.wrapping_mul(9_000).wrapping_add(layer as u32 * 77_777);
+        for part in 0..parts {
+            self.video_seq[layer] += 1;
+            // VP8: X and S (RFC 7741), a 15-bit picture id, then the frame whose first bit says "no keyframe".
+            let picture = (self.frame as u16 & 0x7fff) | 0x8000;
+            let mut payload = vec![0x80 | if part == 0 { 0x10 } else { 0 }, 0x80, (picture >> 8) as u8, picture as u8, u8::from(!key)];
+            payload.extend(made(self.server, self.frame, 100 + 60 * layer, now));
+            let seq = self.video_seq[layer];
+            self.write(mid, rid, Codec::Vp8, seq, time, part == parts - 1, payload, ExtensionValues::default());
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the fields of one packet")]
+    fn write(&mut self, mid: Mid, rid: Option<Rid>, codec: Codec, seq: u64, time: u32, marker: bool, payload: Vec<u8>, ext: ExtensionValues) {
+        let Some(pt) = self.rtc.codec_config().params().iter().find(|p| p.spec().codec == codec).map(|p| p.pt()) else { return };
+        let at = self.start;
+        if let Some(tx) = self.rtc.direct_api().stream_tx_by_mid(mid, rid) {
+            tx.write_rtp(RtpWrite::new(pt, seq.into(), time, at, payload).marker(marker).ext_vals(ext).nackable(codec == Codec::Vp8));
+        }
+    }
+
+    fn drain(&mut self, now: Instant) {
+        loop {
+            match self.rtc.poll_output() {
+                Ok(Output::Timeout(at)) if at > now => {
+                    self.timeout = at;
+                    return;
+                }
+                Ok(Output::Timeout(_)) => {
+                    let _ = self.rtc.handle_input(Input::Timeout(now));
+                }
+                Ok(Output::Transmit(t)) => self.outbox.push_back((t.destination, t.contents.to_vec())),
+                Ok(Output::Event(event)) => self.on_event(event, now),
+                Err(e) => return self.faults.push(format!("poll: {e}")),
+            }
+        }
+    }
+
+    fn on_event(&mut self, event: Event, now: Instant) {
+        match event {
+            Event::Connected => {
+                self.connected = Some(now);
+                (self.next_audio, self.next_frame) = (now, now);
+            }
+            Event::KeyframeRequest(request) => {
+                self.keyframes_asked += 1;
+                let layer = request.rid.and_then(|rid| RIDS.iter().position(|r| Rid::from(*r) == rid)).unwrap_or(0);
+                self.keyframe_wanted[layer] = true;
+            }
+            Event::ChannelData(data) => {
+                let reliable = self.channels.iter().any(|(id, reliable)| *id == data.id && *reliable);
+                let from = data.data.first_chunk::<4>().map_or(0, |b| u32::from_be_bytes(*b));
+                self.seen.data.push((reliable, from, data.data.get(4..).unwrap_or_default().to_vec()));
+            }
+            Event::RtpPacket(packet) => self.on_packet(&packet, now),
+            _ => {}
+        }
+    }
+
+    fn on_packet(&mut self, packet: &RtpPacket, now: Instant) {
+        let Some(mid) = self.rtc.direct_api().stream_rx(&packet.header.ssrc).map(|s| s.mid()) else {
+            return self.faults.push("a packet of no stream".into());
+        };
+        let Some(slot) = self.slots.get_mut(&mid) else { return self.faults.push("a packet of no slot".into()) };
+        let body = if slot.video { packet.payload.get(5..) } else { packet.payload.get(..) };
+        let Some(owner) = body.and_then(|b| b.first_chunk::<4>()).map(|b| PeerId(u32::from_be_bytes(*b))) else {
+            return self.faults.push("a payload that nobody made".into());
+        };
+        for fault in slot.check(packet, owner) {
+            self.faults.push(format!("slot {mid}: {fault}"));
+        }
+        slot.packets += 1;
+        slot.last_frame = Some(now);
+        let counts = if slot.video { &mut self.seen.video } else { &mut self.seen.audio };
+        *counts.entry(owner).or_default() += 1;
+    }
+
+    /// Asks for a keyframe in every video slot, as a decoder in trouble does.
+    pub fn ask_keyframes(&mut self, now: Instant) {
+        let mids: Vec<Mid> = self.slots.iter().filter(|(_, s)| s.video).map(|(mid, _)| *mid).collect();
+        for mid in mids {
+            if let Some(rx) = self.rtc.direct_api().stream_rx_by_mid(mid, None) {
+                rx.request_keyframe(KeyframeRequestKind::Pli);
+            }
+        }
+        let _ = self.rtc.handle_input(Input::Timeout(now));
+        self.drain(now);
+    }
+}
+
+impl Slot {
+    /// What is wrong with a packet: the wrong face under a name, a number used twice, a hole that nobody's loss made, time that goes back.
+    fn check(&mut self, packet: &RtpPacket, owner: PeerId) -> Vec<String> {
+        let mut faults = vec![];
+        let (seq, time) = (*packet.seq_no, packet.header.timestamp);
+        // Signalling is faster than media here, so what a timestamp belongs to is known when the packet comes.
+        let said = self.said.iter().rev().find(|(first, _, _)| time.wrapping_sub(*first) < 1 << 31);
+        match said {
+            Some((_, track, peer)) => {
+                if *peer != owner {
+                    faults.push(format!("signalling says {peer}, the packet is of {owner}"));
+                }
+                if packet.header.csrc[0] != track.0 {
+                    faults.push(format!("CSRC {} instead of {track}", packet.header.csrc[0]));
+                }
+            }
+            None => faults.push(format!("a packet of {owner} that was never signalled")),
+        }
+        match self.highest {
+            Some((highest, last)) if seq > highest => {
+                self.missing += (seq - highest - 1) as usize;
+                if (time.wrapping_sub(last) as i32) < 0 {
+                    faults.push(format!("timestamp {last} → {time}"));
+                }
+                self.highest = Some((seq, time));
+            }
+            Some((highest, _)) if seq == highest => faults.push(format!("number {seq} twice")),
+            Some(_) => self.missing = self.missing.saturating_sub(1),
+            None => self.highest = Some((seq, time)),
+        }
+        if self.video && said.is_some_and(|(first, _, _)| *first == time) {
+            let key = packet.payload[0] & 0x10 == 0 || packet.payload[4] & 1 == 0;
+            if !key {
+                faults.push("the first frame of a source is no keyframe".into());
+            }
+        }
+        faults
+    }
+}
+
+fn simulcast(layers: usize) -> Option<Simulcast> {
+    let layer = |rid: &&str| SimulcastLayer { rid: Rid::from(*rid), attributes: None };
+    (layers > 1).then(|| Simulcast { send: RIDS.iter().take(layers).map(layer).collect(), recv: vec![] })
+}
+
+/// Made media says whose it is, and which.
+fn made(owner: Option<PeerId>, number: u32, len: usize, _now: Instant) -> Vec<u8> {
+    let mut body: Vec<u8> = owner.map_or(0, |p| p.0).to_be_bytes().to_vec();
+    body.extend(number.to_be_bytes());
+    body.resize(len, number as u8);
+    body
+}

@@ -1,0 +1,14 @@
+//! Whole calls on a virtual clock: real str0m clients, virtual links, the shard's core. Test code.
+//!
+//! ```text
+//! Client (str0m) ⇄ Link (delay, loss, rate) ⇄ World ⇄ shard::Core
+//! ```
+//!
+//! Time goes in steps of one millisecond, nothing waits for a real clock, and a seed decides everything random that is ours. In every scenario each
+//! received packet is checked against what signalling said of its slot (`client`), and the core's invariants are checked as time goes
+//! (`world`). A scenario that fails prints its seed.
+
+mod client;
+mod scenarios;
+mod wire;
+mod world;

@@ -1,0 +1,225 @@
+//! The scenarios, each with fixed seeds.
+
+use std::time::Duration;
+
+use super::client::Kit;
+use super::world::{Network, World};
+use crate::room::{Filler, View};
+
+/// One test for each seed, so that they run side by side and a failing one is named: `cargo nextest run --release SCENARIO::seed_07`.
+macro_rules! seeds {
+    ($($(#[$doc:meta])* $name:ident($seed:ident) $body:block)*) => {$(
+        $(#[$doc])*
+        mod $name {
+            use super::*;
+
+            fn scenario($seed: u64) $body
+
+            seeds!(@each seed_01 1, seed_02 2, seed_03 3, seed_04 4, seed_05 5, seed_06 6, seed_07 7, seed_08 8, seed_09 9, seed_10 10,
+                seed_11 11, seed_12 12, seed_13 13, seed_14 14, seed_15 15, seed_16 16, seed_17 17, seed_18 18, seed_19 19, seed_20 20);
+        }
+    )*};
+    (@each $($test:ident $number:literal),*) => {$(
+        #[test]
+        fn $test() {
+            scenario($number);
+        }
+    )*};
+}
+
+const LAN: Network = Network { delay: Duration::from_millis(5), loss: 0.0 };
+const LOSSY: Network = Network { delay: Duration::from_millis(20), loss: 0.05 };
+const PERSON: Kit = Kit { layers: 1, microphone: true, video_slots: 9, audio_slots: 3 };
+const VIEWER: Kit = Kit { layers: 0, microphone: false, video_slots: 1, audio_slots: 1 };
+
+fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+#[test]
+fn three_people_see_and_hear_each_other() {
+    for layers in [1, 3] {
+        let mut w = World::new(1, LAN);
+        let people: Vec<usize> = (0..3).map(|_| w.join(Kit { layers, ..PERSON }, Filler::Conference).unwrap()).collect();
+        w.run(seconds(5));
+        w.check();
+        for index in &people {
+            let client = &w.clients[index];
+            assert_eq!((client.seen.video.len(), client.seen.audio.len()), (2, 2), "client {index}, {layers} layers");
+            assert!(client.seen.video.values().all(|n| *n > 30), "{:?}", client.seen);
+            assert_eq!(client.fresh_videos(w.now, Duration::from_millis(300)), 2);
+            assert_eq!(client.missing(), 0);
+        }
+        w.leave(people[0]);
+        w.run(seconds(1));
+        assert_eq!(w.clients[&people[1]].fresh_videos(w.now, Duration::from_millis(300)), 1);
+        w.check();
+    }
+}
+
+seeds! {
+    /// Fifty in one room for a minute: everybody's nine slots are alive, three voices are heard, pages turn, people come and go.
+    fifty_participants_for_a_minute(seed) {
+        let mut w = World::new(seed, LAN);
+        for i in 0..50 {
+            let index = w.join(PERSON, Filler::Conference).unwrap();
+            w.clients.get_mut(&index).unwrap().speaking = i < 4;
+            w.run(Duration::from_millis(20));
+        }
+        w.run(seconds(3));
+        for turn in 0..10 {
+            let (someone, offset) = (w.rng.usize(1..50), w.rng.usize(0..45));
+            w.view(someone, View::Auto { offset, limit: None, pinned: vec![] });
+            if turn == 5 {
+                w.leave(50);
+                w.join(PERSON, Filler::Conference).unwrap();
+            }
+            w.run(seconds(5));
+            w.check();
+        }
+        w.run(seconds(6));
+        for (index, client) in &w.clients {
+            let fresh = client.fresh_videos(w.now, Duration::from_millis(500));
+            // Somebody who turned to the last page has fewer to see than slots.
+            assert!(fresh >= 4, "seed {seed}: client {index} sees {fresh}");
+            assert!(client.seen.audio.len() <= 5, "seed {seed}: client {index} heard {:?}", client.seen.audio.len());
+            assert_eq!(client.missing(), 0, "seed {seed}: client {index}");
+        }
+        let alive: usize = w.clients.values().map(|c| c.fresh_videos(w.now, Duration::from_millis(500))).sum();
+        assert!(alive >= 50 * 9 * 9 / 10, "seed {seed}: {alive} live slots");
+        w.check();
+    }
+}
+
+seeds! {
+    /// A broadcast: two hundred watch one. Nobody misses a packet, and the newcomers share keyframes.
+    two_hundred_viewers_for_a_minute(seed) {
+        let mut w = World::new(seed, LAN);
+        let publisher = w.join(Kit { video_slots: 0, audio_slots: 0, ..PERSON }, Filler::Broadcast).unwrap();
+        w.run(seconds(1));
+        for _ in 0..200 {
+            w.join(VIEWER, Filler::Broadcast).unwrap();
+            let pause = Duration::from_millis(w.rng.u64(0..10));
+            w.run(pause);
+        }
+        w.run(seconds(18));
+        w.clients.get_mut(&publisher).unwrap().speaking = false; // silence is not sent (DTX)
+        w.run(seconds(40));
+        for (index, client) in w.clients.iter().filter(|(index, _)| **index != publisher) {
+            assert_eq!(client.fresh_videos(w.now, Duration::from_millis(300)), 1, "seed {seed}: viewer {index}");
+            assert_eq!(client.missing(), 0, "seed {seed}: viewer {index}");
+        }
+        let asked = w.clients[&publisher].keyframes_asked;
+        assert!(asked <= 12, "seed {seed}: {asked} keyframe requests for 200 newcomers within two seconds");
+        w.check();
+    }
+}
+
+seeds! {
+    /// Four slots, ten people, twenty pages: the right face in every slot within a second, by nothing but signalling and RTP.
+    pages_turn_without_sdp(seed) {
+        let mut w = World::new(seed, LAN);
+        let reader = w.join(Kit { video_slots: 4, ..PERSON }, Filler::Conference).unwrap();
+        for _ in 0..9 {
+            w.join(PERSON, Filler::Conference).unwrap();
+        }
+        w.run(seconds(3));
+        for page in 0..20 {
+            let offset = page * 4 % 9;
+            w.view(reader, View::Auto { offset, limit: None, pinned: vec![] });
+            let shown = 4.min(9 - offset);
+            w.run(Duration::from_millis(200));
+            let fresh = |w: &World| w.clients[&reader].fresh_videos(w.now, Duration::from_millis(150)) == shown;
+            let took = w.run_until(Duration::from_millis(800), fresh);
+            assert!(took.is_some(), "seed {seed}, page {page}: not shown within a second");
+        }
+        assert_eq!(w.clients[&reader].missing(), 0, "seed {seed}: holes that we made");
+        w.check();
+    }
+}
+
+seeds! {
+    /// Loss both ways: repaired by retransmissions, in both directions, and no number is used twice over it.
+    loss_is_repaired(seed) {
+        let mut w = World::new(seed, LOSSY);
+        let people: Vec<usize> = (0..3).map(|_| w.join(PERSON, Filler::Conference).unwrap()).collect();
+        people.iter().for_each(|index| w.clients.get_mut(index).unwrap().speaking = false); // audio has no retransmissions
+        w.run(seconds(30));
+        w.check();
+        assert!(w.core.counters.rtx_packets_sent > 10, "seed {seed}: {} repaired", w.core.counters.rtx_packets_sent);
+        for index in people {
+            let client = &w.clients[&index];
+            let (missing, got): (usize, u64) = (client.missing(), client.seen.video.values().sum());
+            assert!(missing as u64 * 100 <= got, "seed {seed}: {missing} of {got} lost for good");
+        }
+    }
+}
+
+seeds! {
+    /// Offers while media flows: the SSRCs stay, and no index is used twice, by whoever.
+    no_nonce_is_used_twice_across_renegotiation(seed) {
+        let mut w = World::new(seed, LAN);
+        let people: Vec<usize> = (0..3).map(|_| w.join(Kit { video_slots: 1, ..PERSON }, Filler::Conference).unwrap()).collect();
+        w.run(seconds(2));
+        for _ in 0..3 {
+            w.renegotiate(people[0]);
+            w.run(seconds(2));
+        }
+        assert_eq!(w.clients[&people[0]].fresh_videos(w.now, Duration::from_millis(300)), 2, "seed {seed}: the new slot is filled");
+        assert_eq!(w.core.counters.drops.get(crate::metrics::DropReason::Guard), 0);
+        assert!(w.audit.packets > 1_000);
+        w.check();
+    }
+}
+
+/// Messages go to everybody or to one, and say who sent them.
+#[test]
+fn data_says_who_sent_it() {
+    let mut w = World::new(1, LAN);
+    let people: Vec<usize> = (0..3).map(|_| w.join(PERSON, Filler::Conference).unwrap()).collect();
+    w.run(seconds(2));
+    let now = w.now;
+    w.clients.get_mut(&people[0]).unwrap().send_data(0, "all", now);
+    w.clients.get_mut(&people[1]).unwrap().send_data(people[2] as u32, "one", now);
+    w.run(seconds(1));
+    let from = |n: usize| people[n] as u32;
+    assert_eq!(w.clients[&people[0]].seen.data, []);
+    assert_eq!(w.clients[&people[1]].seen.data, [(true, from(0), b"all".to_vec())]);
+    assert_eq!(w.clients[&people[2]].seen.data, [(true, from(0), b"all".to_vec()), (true, from(1), b"one".to_vec())]);
+    w.check();
+}
+
+/// A client that vanishes is taken out; the others go on.
+#[test]
+fn who_vanishes_is_taken_out() {
+    let mut w = World::new(1, LAN);
+    let people: Vec<usize> = (0..3).map(|_| w.join(PERSON, Filler::Conference).unwrap()).collect();
+    w.run(seconds(2));
+    w.drop_client(people[0]);
+    w.run(seconds(60));
+    assert_eq!(w.core.present().participants, 2);
+    assert_eq!(w.clients[&people[1]].fresh_videos(w.now, Duration::from_millis(300)), 1);
+    w.check();
+    w.leave(people[1]);
+    w.leave(people[2]);
+    w.run(seconds(61));
+    assert_eq!(w.core.present(), crate::metrics::Present::default());
+    w.check();
+}
+
+/// A thousand requests for keyframes in a second reach the publisher as a few.
+#[test]
+fn keyframe_requests_are_gathered() {
+    let mut w = World::new(1, LAN);
+    let people: Vec<usize> = (0..10).map(|_| w.join(PERSON, Filler::Conference).unwrap()).collect();
+    w.run(seconds(2));
+    let before = w.clients[&people[0]].keyframes_asked;
+    for _ in 0..100 {
+        let now = w.now;
+        people[1..].iter().for_each(|index| w.clients.get_mut(index).unwrap().ask_keyframes(now));
+        w.run(Duration::from_millis(10));
+    }
+    let asked = w.clients[&people[0]].keyframes_asked - before;
+    assert!((1..=4).contains(&asked), "{asked} requests in a second");
+    w.check();
+}

@@ -1,0 +1,240 @@
+//! The shard's core, its clients and the links between them, in steps of one millisecond.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use str0m::config::DtlsCert;
+use str0m_netem::{Input, LossModel, Netem, NetemConfig, Output, Probability, RandomLoss, WithLen};
+
+use super::client::{Client, Kit};
+use super::wire::Audit;
+use crate::id::{PeerId, RoomName};
+use crate::people::{LeaveReason, Profile, Source};
+use crate::room::{Filler, View};
+use crate::shard::Core;
+use crate::shard::command::{Action, Arrival, Declared, Entry, Joined, Notice, Refusal};
+use crate::webrtc::{Offer, Path, Peer, PeerConfig, certificate};
+
+const STEP: Duration = Duration::from_millis(1);
+/// Datagrams of one run, as the kernel takes them.
+const RUN_MAX: usize = 64;
+
+/// How a client's network is.
+#[derive(Clone, Copy, Debug)]
+pub struct Network {
+    /// One way.
+    pub delay: Duration,
+    /// Each way, 0 to 1.
+    pub loss: f32,
+}
+
+#[derive(Clone, Debug)]
+struct Parcel(Vec<u8>);
+
+impl WithLen for Parcel {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+struct Link {
+    up: Netem<Parcel>,
+    down: Netem<Parcel>,
+}
+
+/// Everything.
+pub struct World {
+    pub core: Core,
+    pub now: Instant,
+    pub start: Instant,
+    pub clients: BTreeMap<usize, Client>,
+    pub audit: Audit,
+    /// Events of the room as somebody was told, by client.
+    pub told: BTreeMap<usize, Vec<Notice>>,
+    links: BTreeMap<usize, Link>,
+    by_peer: BTreeMap<PeerId, usize>,
+    by_address: BTreeMap<SocketAddr, usize>,
+    made: usize,
+    network: Network,
+    pub rng: fastrand::Rng,
+    server: SocketAddr,
+    room: RoomName,
+}
+
+impl World {
+    pub fn new(seed: u64, network: Network) -> World {
+        let now = Instant::now();
+        World {
+            core: Core::new((now, 3_900_000_000 << 32), fastrand::Rng::with_seed(seed)),
+            now,
+            start: now,
+            clients: BTreeMap::new(),
+            audit: Audit::default(),
+            told: BTreeMap::new(),
+            links: BTreeMap::new(),
+            by_peer: BTreeMap::new(),
+            by_address: BTreeMap::new(),
+            made: 0,
+            network,
+            rng: fastrand::Rng::with_seed(seed ^ 0x9e37_79b9),
+            server: "10.255.0.1:10000".parse().expect("an address"),
+            room: RoomName::parse("sim").expect("a name"),
+        }
+    }
+
+    /// Somebody joins; returns their number here.
+    pub fn join(&mut self, kit: Kit, filler: Filler) -> Result<usize, Refusal> {
+        self.made += 1;
+        let index = self.made;
+        let address = SocketAddr::from(([10, (index >> 8) as u8, index as u8, 1], 4_000));
+        let (mut client, offer) = Client::new(address, kit, self.now);
+        let config = PeerConfig { certificate: shared_certificate(), addresses: vec![self.server] };
+        let epoch = (self.start, 3_900_000_000 << 32);
+        let offer = Offer::parse(&offer).map_err(Refusal::Offer)?;
+        let (media, answer, negotiated) = Peer::accept(&config, offer, epoch, self.now).map_err(Refusal::Offer)?;
+        let source = |video| if video { Source::Camera } else { Source::Microphone };
+        let declared = client.sections().into_iter().map(|(mid, video)| Declared { mid, source: source(video), muted: false }).collect();
+        let viewer = kit.layers == 0 && !kit.microphone;
+        let name = if viewer { String::new() } else { format!("n{index}") };
+        let profile = Profile { identity: format!("i{index}"), name, metadata: String::new() };
+        let arrival = Arrival { media: Box::new(media), negotiated, declared };
+        let peer = PeerId(index as u32);
+        let Joined { .. } = self.core.join(&self.room, peer, Entry { profile, viewer, filler }, arrival, self.now)?;
+        client.accept(peer, &answer.print(), self.now);
+        self.by_peer.insert(peer, index);
+        self.by_address.insert(address, index);
+        self.links.insert(index, self.link(index));
+        self.clients.insert(index, client);
+        self.told.insert(index, vec![]);
+        Ok(index)
+    }
+
+    pub fn leave(&mut self, index: usize) {
+        let peer = PeerId(index as u32);
+        let _ = self.core.leave(&self.room, peer, LeaveReason::Left, self.now);
+        self.drop_client(index);
+    }
+
+    /// The client is gone without a word.
+    pub fn drop_client(&mut self, index: usize) {
+        if let Some(client) = self.clients.remove(&index) {
+            assert_eq!(client.faults, Vec::<String>::new(), "client {index}");
+            self.by_address.remove(&client.address);
+        }
+        self.links.remove(&index);
+        self.by_peer.remove(&PeerId(index as u32));
+    }
+
+    pub fn act(&mut self, index: usize, action: Action) -> Result<(), Refusal> {
+        self.core.act(&self.room, PeerId(index as u32), action, self.now)
+    }
+
+    pub fn view(&mut self, index: usize, view: View) {
+        self.act(index, Action::View(view)).expect("a view");
+    }
+
+    /// A further offer with one slot more.
+    pub fn renegotiate(&mut self, index: usize) {
+        let client = self.clients.get_mut(&index).expect("a client");
+        let offer = Offer::parse(&client.offer_more()).expect("an offer");
+        let peer = PeerId(index as u32);
+        let (answer, _) = self.core.offer(&self.room, peer, offer, &[], self.now).expect("an answer");
+        let client = self.clients.get_mut(&index).expect("a client");
+        client.accept(peer, &answer.print(), self.now);
+    }
+
+    pub fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            self.step();
+        }
+    }
+
+    /// Runs until `done`, at most for `time`. Returns how long it took.
+    pub fn run_until(&mut self, time: Duration, mut done: impl FnMut(&World) -> bool) -> Option<Duration> {
+        let start = self.now;
+        while self.now < start + time {
+            if done(self) {
+                return Some(self.now - start);
+            }
+            self.step();
+        }
+        None
+    }
+
+    /// Everybody's faults and the wire's, and the core's invariants.
+    pub fn check(&self) {
+        self.core.check_invariants();
+        for (index, client) in &self.clients {
+            assert_eq!(client.faults, Vec::<String>::new(), "client {index}");
+        }
+        assert_eq!(self.audit.reused, [], "an index was used twice");
+    }
+
+    fn link(&self, index: usize) -> Link {
+        let config = |way: u64| {
+            let config = NetemConfig::new().latency(self.network.delay).seed(index as u64 * 2 + way);
+            if self.network.loss > 0.0 { config.loss(LossModel::from(RandomLoss::new(Probability::new(self.network.loss)))) } else { config }
+        };
+        Link { up: Netem::new(config(0)), down: Netem::new(config(1)) }
+    }
+
+    fn step(&mut self) {
+        self.now += STEP;
+        let now = self.now;
+        for (index, link) in &mut self.links {
+            let address = self.clients[index].address;
+            let path = Path { remote: address, local: self.server };
+            arrived(&mut link.up, now, |bytes| self.core.handle_datagram(path, &bytes, now));
+        }
+        if self.core.timeout().is_some_and(|at| at <= now) {
+            self.core.handle_timeout(now);
+        }
+        let World { core, links, by_address, audit, .. } = self;
+        core.take_datagrams(RUN_MAX, |path, bytes, segment| {
+            for datagram in bytes.chunks(segment) {
+                audit.note(path.remote, datagram);
+                if let Some(link) = by_address.get(&path.remote).and_then(|index| links.get_mut(index)) {
+                    link.down.handle_input(Input::Packet(now, Parcel(datagram.to_vec())));
+                }
+            }
+        });
+        self.tell();
+        for (index, link) in &mut self.links {
+            let Some(client) = self.clients.get_mut(index) else { continue };
+            arrived(&mut link.down, now, |bytes| client.handle_datagram(self.server, &bytes, now));
+            client.step(now);
+            while let Some((_, bytes)) = client.poll_datagram() {
+                link.up.handle_input(Input::Packet(now, Parcel(bytes)));
+            }
+        }
+    }
+
+    fn tell(&mut self) {
+        while let Some((peer, notice)) = self.core.poll_notice() {
+            let Some(index) = self.by_peer.get(&peer) else { continue };
+            if let (Notice::Slots(slots), Some(client)) = (&notice, self.clients.get_mut(index)) {
+                slots.iter().for_each(|(mid, state)| client.told(mid, *state));
+            }
+            self.told.entry(*index).or_default().push(notice);
+        }
+    }
+}
+
+fn arrived(netem: &mut Netem<Parcel>, now: Instant, mut on: impl FnMut(Vec<u8>)) {
+    if netem.is_empty() {
+        return;
+    }
+    netem.handle_input(Input::Timeout(now));
+    while let Some(Output::Packet(Parcel(bytes))) = netem.poll_output() {
+        on(bytes);
+    }
+}
+
+/// Making one costs a millisecond and none of the tests is about it.
+fn shared_certificate() -> DtlsCert {
+    static SHARED: OnceLock<DtlsCert> = OnceLock::new();
+    SHARED.get_or_init(|| certificate().expect("a certificate")).clone()
+}

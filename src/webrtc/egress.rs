@@ -1,0 +1,514 @@
+//! What one connection's slots send: headers, encryption, transport-wide numbers, history, retransmission, sender reports; and what the
+//! receiver says about it. str0m has no part in it (design, "The send side").
+//!
+//! ```text
+//! send(slot, packet) ─┐                              ┌→ outbox (SRTP, SRTCP datagrams)
+//! handle_rtcp(bytes) ─┼→ number, seal, keep, answer ──┤
+//! handle_timeout(now)─┘                              └→ keyframe requests by slot
+//! ```
+//!
+//! Rules (facts/egress): one writer per SSRC; RTP indexes are used once and belong to the slot for the life of the keys; one SRTCP counter and one
+//! transport-wide counter per connection; nothing is sent before the keys are there.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::feedback::{self, Feedback};
+use super::header::{self, ExtensionIds, Fixed, HEADER_BYTES_MAX, Hop};
+use super::history::{History, Sent};
+use super::outbox::Outbox;
+use super::srtp::{Session, TAG_MAX};
+use crate::id::SlotIndex;
+use crate::limits::{DATAGRAM_BYTES_MAX, HISTORY_AUDIO_PACKETS_MAX, HISTORY_PACKETS_MAX};
+use crate::metrics::DropReason;
+use crate::room::Forward;
+use crate::rtp::{Codec, Kind, Packet};
+
+/// Sender reports come with a slot's first packet and then this often: browsers begin to synchronise with the first ones.
+const SENDER_REPORT_EVERY: Duration = Duration::from_secs(1);
+/// A slot that sent nothing for so long writes no reports.
+const REPORT_WHILE_SENT: Duration = Duration::from_secs(5);
+/// Taken for the round trip until the first report tells it.
+const RTT_UNKNOWN: Duration = Duration::from_millis(100);
+/// A repetition within a shorter time is never of use, whatever the round trip.
+const REPEAT_MIN: Duration = Duration::from_millis(10);
+/// The mid stands in a slot's first packets; the receiver knows the SSRC from the answer anyway.
+const PACKETS_WITH_MID: u32 = 100;
+
+/// How one receiver wants one codec numbered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PayloadTypes {
+    /// What it is.
+    pub codec: Codec,
+    /// Media.
+    pub pt: u8,
+    /// Its retransmissions, where the receiver takes them.
+    pub rtx: Option<u8>,
+}
+
+/// One slot as it was negotiated.
+#[derive(Clone, Debug)]
+pub struct StreamConfig {
+    /// Audio or video.
+    pub kind: Kind,
+    /// The m-line.
+    pub mid: String,
+    /// Ours, for the life of the slot.
+    pub ssrc: u32,
+    /// Ours, for retransmissions.
+    pub rtx: Option<u32>,
+    /// The codecs that may go out.
+    pub codecs: Vec<PayloadTypes>,
+    /// The receiver's numbers for extensions.
+    pub ids: ExtensionIds,
+    /// Joins the streams that one clock drives (RFC 3550).
+    pub cname: String,
+}
+
+#[derive(Debug)]
+struct Stream {
+    config: StreamConfig,
+    history: History,
+    rtx_index: u64,
+    packets: u32,
+    octets: u32,
+    /// Timestamp and send time of the newest packet: what a sender report extrapolates.
+    last: Option<(u32, Instant)>,
+    report_at: Option<Instant>,
+}
+
+/// What is counted for the metrics; taken once per tick.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EgressCounters {
+    /// Media packets, repetitions not included.
+    pub packets: u64,
+    /// Their bytes as datagrams.
+    pub bytes: u64,
+    /// Sequence numbers that receivers reported missing.
+    pub nacks: u64,
+    /// Repetitions.
+    pub rtx: u64,
+    /// Keyframe requests.
+    pub plis: u64,
+}
+
+/// The send side of one connection.
+pub struct Egress {
+    session: Option<Session>,
+    streams: Vec<Stream>,
+    transport: u16,
+    srtcp_index: u32,
+    srtcp_replay: ReplayWindow,
+    /// A moment and its NTP time: the wall clock is the caller's.
+    epoch: (Instant, u64),
+    rtt: Option<Duration>,
+    /// Datagrams for the end of the tick.
+    pub outbox: Outbox,
+    /// For the metrics.
+    pub counters: EgressCounters,
+}
+
+impl Egress {
+    /// Without keys and slots. `epoch`: a moment and its NTP time (32.32 fixed-point seconds since 1900).
+    pub fn new(epoch: (Instant, u64)) -> Egress {
+        Egress {
+            session: None,
+            streams: vec![],
+            transport: 0,
+            srtcp_index: 0,
+            srtcp_replay: ReplayWindow::default(),
+            epoch,
+            rtt: None,
+            outbox: Outbox::default(),
+            counters: EgressCounters::default(),
+        }
+    }
+
+    /// The keys are there: from now on packets leave.
+    pub fn connect(&mut self, session: Session) {
+        debug_assert!(self.session.is_none(), "one set of keys per connection");
+        self.session = Some(session);
+    }
+
+    /// Another slot; its number is the count before.
+    pub fn add_stream(&mut self, config: StreamConfig) {
+        let size = match config.kind {
+            Kind::Audio => HISTORY_AUDIO_PACKETS_MAX,
+            Kind::Video => HISTORY_PACKETS_MAX,
+        };
+        let history = History::new(size);
+        self.streams.push(Stream { config, history, rtx_index: 1, packets: 0, octets: 0, last: None, report_at: None });
+    }
+
+    /// A later offer may number extensions and payloads anew; SSRCs and what was sent stay.
+    pub fn renegotiate(&mut self, slot: SlotIndex, codecs: Vec<PayloadTypes>, ids: ExtensionIds) {
+        if let Some(stream) = self.streams.get_mut(usize::from(slot.0)) {
+            stream.config.codecs = codecs;
+            stream.config.ids = ids;
+        }
+    }
+
+    /// How a slot was negotiated.
+    pub fn config(&self, slot: SlotIndex) -> Option<&StreamConfig> {
+        self.streams.get(usize::from(slot.0)).map(|s| &s.config)
+    }
+
+    /// The SSRC is one that only we may write.
+    pub fn owns(&self, ssrc: u32) -> bool {
+        self.streams.iter().any(|s| s.config.ssrc == ssrc || s.config.rtx == Some(ssrc))
+    }
+
+    /// The last measured round trip.
+    #[cfg(test)]
+    pub fn rtt(&self) -> Option<Duration> {
+        self.rtt
+    }
+
+    /// Seals one packet into the outbox and remembers it.
+    #[inline]
+    pub fn send(&mut self, forward: &Forward, packet: &Arc<Packet>, now: Instant) -> Result<(), DropReason> {
+        let Some(session) = &self.session else { return Err(DropReason::NotConnected) };
+        let stream = self.streams.get_mut(usize::from(forward.slot.0)).ok_or(DropReason::NoTrack)?;
+        let types = stream.config.codecs.iter().find(|c| c.codec == packet.codec).ok_or(DropReason::Codec)?;
+        stream.history.admit(forward.header.seq)?;
+        let sent = Sent { header: forward.header, track: forward.track, packet: packet.clone(), repeated: None };
+        let out = Outgoing { session, transport: self.transport, abs_send_time: abs_send_time(self.epoch.0, now) };
+        let (ssrc, index) = (stream.config.ssrc, sent.header.seq);
+        let len = out.write(&mut self.outbox, stream, &sent, Place { pt: types.pt, ssrc, index, original: None })?;
+        self.transport = self.transport.wrapping_add(1);
+        stream.packets = stream.packets.wrapping_add(1);
+        stream.octets = stream.octets.wrapping_add(packet.payload.len() as u32);
+        if stream.last.is_none() {
+            stream.report_at = Some(now);
+        } else if stream.report_at.is_none() {
+            stream.report_at = Some(now + SENDER_REPORT_EVERY);
+        }
+        stream.last = Some((forward.header.timestamp, now));
+        stream.history.note(sent);
+        self.counters.packets += 1;
+        self.counters.bytes += len as u64;
+        Ok(())
+    }
+
+    /// Reads the peer's SRTCP: answers NACKs, measures, and calls `keyframe` for each slot that wants one. `false`: not authentic, or a replay.
+    pub fn handle_rtcp(&mut self, datagram: &[u8], now: Instant, mut keyframe: impl FnMut(SlotIndex)) -> bool {
+        let Some(session) = &self.session else { return false };
+        let Some((index, plain)) = session.remote.open_rtcp(datagram) else { return false };
+        if !self.srtcp_replay.admit(index) {
+            return false;
+        }
+        feedback::read(&plain, |said| match said {
+            Feedback::Nack { ssrc, seq } => {
+                self.counters.nacks += 1;
+                self.repeat(ssrc, seq, now);
+            }
+            Feedback::Keyframe { ssrc } => {
+                self.counters.plis += 1;
+                if let Some(slot) = self.streams.iter().position(|s| s.config.ssrc == ssrc) {
+                    keyframe(SlotIndex(slot as u16));
+                }
+            }
+            Feedback::Report { last_sr, delay, .. } => self.measure(last_sr, delay, now),
+            Feedback::Transport { .. } => {}
+        });
+        true
+    }
+
+    /// When [`Egress::handle_timeout`] has something to do.
+    pub fn timeout(&self) -> Option<Instant> {
+        self.session.as_ref()?;
+        self.streams.iter().filter_map(|s| s.report_at).min()
+    }
+
+    /// Writes the sender reports that are due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        for slot in 0..self.streams.len() {
+            if self.streams[slot].report_at.is_some_and(|at| at <= now) {
+                self.report(slot, now);
+            }
+        }
+    }
+
+    /// RFC 4588: the original sequence number, then the payload, on the stream for retransmissions.
+    fn repeat(&mut self, ssrc: u32, seq: u16, now: Instant) {
+        let Some(session) = &self.session else { return };
+        let again = self.rtt.unwrap_or(RTT_UNKNOWN).max(REPEAT_MIN);
+        let Some(stream) = self.streams.iter_mut().find(|s| s.config.ssrc == ssrc) else { return };
+        let Some(rtx) = stream.config.rtx else { return };
+        let Some(sent) = stream.history.repeat(seq, now, again) else { return };
+        let types = stream.config.codecs.iter().find(|c| c.codec == sent.packet.codec);
+        let Some(pt) = types.and_then(|c| c.rtx) else { return };
+        let out = Outgoing { session, transport: self.transport, abs_send_time: abs_send_time(self.epoch.0, now) };
+        let place = Place { pt, ssrc: rtx, index: stream.rtx_index, original: Some(seq) };
+        if let Ok(len) = out.write(&mut self.outbox, stream, &sent, place) {
+            stream.rtx_index += 1;
+            self.transport = self.transport.wrapping_add(1);
+            self.counters.rtx += 1;
+            self.counters.bytes += len as u64;
+        }
+    }
+
+    /// RFC 3550 6.4.1: the round trip is now − last report − delay, in 1/65,536 s.
+    fn measure(&mut self, last_sr: u32, delay: u32, now: Instant) {
+        if last_sr == 0 {
+            return;
+        }
+        let middle = (self.ntp(now) >> 16) as u32;
+        let units = middle.wrapping_sub(last_sr).wrapping_sub(delay);
+        if units < 10 << 16 {
+            let rtt = Duration::from_secs_f64(f64::from(units) / 65_536.0);
+            self.rtt = Some(self.rtt.map_or(rtt, |old| (old * 7 + rtt) / 8));
+        }
+    }
+
+    fn ntp(&self, now: Instant) -> u64 {
+        let since = now.saturating_duration_since(self.epoch.0);
+        let fraction = (u64::from(since.subsec_nanos()) << 32) / 1_000_000_000;
+        self.epoch.1.wrapping_add((since.as_secs() << 32) + fraction)
+    }
+
+    /// Sender report and source description of one slot, by its media SSRC.
+    fn report(&mut self, slot: usize, now: Instant) {
+        let ntp = self.ntp(now);
+        let stream = &mut self.streams[slot];
+        stream.report_at = None;
+        let (Some(session), Some((time, at))) = (&self.session, stream.last) else { return };
+        let since = now.saturating_duration_since(at);
+        if since > REPORT_WHILE_SENT {
+            return;
+        }
+        stream.report_at = Some(now + SENDER_REPORT_EVERY);
+        let ticks = since.as_micros() as u64 * u64::from(stream.config.kind.clock_rate()) / 1_000_000;
+        let ssrc = stream.config.ssrc.to_be_bytes();
+        let mut plain = vec![0x80, 200, 0, 6];
+        plain.extend_from_slice(&ssrc);
+        plain.extend_from_slice(&ntp.to_be_bytes());
+        plain.extend_from_slice(&time.wrapping_add(ticks as u32).to_be_bytes());
+        plain.extend_from_slice(&stream.packets.to_be_bytes());
+        plain.extend_from_slice(&stream.octets.to_be_bytes());
+        let cname = stream.config.cname.as_bytes();
+        let cname = &cname[..cname.len().min(255)];
+        let chunk = (4 + 2 + cname.len() + 1).next_multiple_of(4);
+        plain.extend_from_slice(&[0x81, 202, 0, (chunk / 4) as u8]);
+        plain.extend_from_slice(&ssrc);
+        plain.extend_from_slice(&[1, cname.len() as u8]);
+        plain.extend_from_slice(cname);
+        plain.resize(28 + 4 + chunk, 0);
+        let index = self.srtcp_index;
+        // 2^31 reports are decades; after them the connection would be silent rather than unsafe.
+        if index < 0x7fff_ffff
+            && let Ok(sealed) = session.local.seal_rtcp(&plain, index)
+        {
+            self.srtcp_index += 1;
+            self.outbox.push(&sealed);
+        }
+    }
+}
+
+/// Where one packet goes: a slot's media stream, or its stream for retransmissions.
+struct Place {
+    pt: u8,
+    ssrc: u32,
+    index: u64,
+    original: Option<u16>,
+}
+
+/// The connection's side of writing one packet.
+struct Outgoing<'a> {
+    session: &'a Session,
+    transport: u16,
+    abs_send_time: u32,
+}
+
+impl Outgoing<'_> {
+    /// Header, payload from the shared packet, patches, tag. Returns the datagram's length.
+    #[inline]
+    fn write(&self, outbox: &mut Outbox, stream: &Stream, sent: &Sent, place: Place) -> Result<usize, DropReason> {
+        let packet = &sent.packet;
+        let original_len = if place.original.is_some() { 2 } else { 0 };
+        let room = HEADER_BYTES_MAX + original_len + packet.payload.len() + TAG_MAX;
+        let buf = outbox.reserve(room).ok_or(DropReason::OutboxFull)?;
+        let config = &stream.config;
+        let fixed = Fixed {
+            pt: place.pt,
+            marker: packet.marker,
+            seq: place.index as u16,
+            timestamp: sent.header.timestamp,
+            ssrc: place.ssrc,
+            csrc: sent.track.0,
+        };
+        let mid = (stream.packets < PACKETS_WITH_MID).then_some(config.mid.as_bytes());
+        let hop = Hop { mid, transport: self.transport, abs_send_time: self.abs_send_time };
+        let mut at = header::write(buf, fixed, &config.ids, hop, &packet.extensions, &sent.header.patch);
+        let header_len = at;
+        if let Some(seq) = place.original {
+            buf[at..at + 2].copy_from_slice(&seq.to_be_bytes());
+            at += 2;
+        }
+        buf[at..at + packet.payload.len()].copy_from_slice(&packet.payload);
+        sent.header.patch.apply(&mut buf[at..at + packet.payload.len()]);
+        let len = at + packet.payload.len() + self.session.local.tag_len();
+        if len > DATAGRAM_BYTES_MAX || self.session.local.seal_rtp(&mut buf[..len], header_len, place.ssrc, place.index).is_err() {
+            outbox.commit(0);
+            return Err(DropReason::Malformed);
+        }
+        outbox.commit(len);
+        Ok(len)
+    }
+}
+
+/// 24 bits, 6.18 fixed-point seconds.
+#[inline]
+fn abs_send_time(epoch: Instant, now: Instant) -> u32 {
+    let us = now.saturating_duration_since(epoch).as_micros() as u64;
+    ((us << 18) / 1_000_000) as u32 & 0xff_ffff
+}
+
+/// RFC 3711 3.3.2 for one SRTCP stream, 64 packets wide.
+#[derive(Debug, Default)]
+struct ReplayWindow {
+    highest: Option<u32>,
+    seen: u64,
+}
+
+impl ReplayWindow {
+    fn admit(&mut self, index: u32) -> bool {
+        let Some(highest) = self.highest else {
+            (self.highest, self.seen) = (Some(index), 1);
+            return true;
+        };
+        if index > highest {
+            let ahead = index - highest;
+            self.seen = if ahead < 64 { self.seen << ahead | 1 } else { 1 };
+            self.highest = Some(index);
+            return true;
+        }
+        let behind = highest - index;
+        if behind >= 64 || self.seen >> behind & 1 == 1 {
+            return false;
+        }
+        self.seen |= 1 << behind;
+        true
+    }
+}
+
+/// What a room's [`Forward`] carries belongs to a track; used by tests to make one.
+#[cfg(test)]
+pub fn forward_to(slot: u16, seq: u64, timestamp: u32) -> Forward {
+    let header = crate::rtp::Rewritten { seq, timestamp, patch: crate::rtp::Patch::default() };
+    Forward { peer: crate::id::PeerId(1), slot: SlotIndex(slot), track: crate::id::TrackId(7), header }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rtp::Extensions;
+    use crate::webrtc::tap::Exported;
+    use str0m::crypto::dtls::SrtpProfile;
+
+    fn exported(active: bool) -> Exported {
+        Exported { material: (0..88).collect(), profile: SrtpProfile::AEAD_AES_256_GCM, active }
+    }
+
+    fn egress(now: Instant) -> Egress {
+        let mut e = Egress::new((now, 1 << 32));
+        let codecs = vec![PayloadTypes { codec: Codec::Vp8, pt: 96, rtx: Some(97) }];
+        e.add_stream(StreamConfig {
+            kind: Kind::Video,
+            mid: "3".into(),
+            ssrc: 10,
+            rtx: Some(11),
+            codecs,
+            ids: ExtensionIds { mid: 4, transport: 3, ..Default::default() },
+            cname: "c".into(),
+        });
+        e
+    }
+
+    fn packet(now: Instant, codec: Codec) -> Arc<Packet> {
+        let payload = Arc::from(vec![9u8; 100]);
+        Arc::new(Packet { seq: 1, timestamp: 0, marker: true, codec, extensions: Extensions::default(), payload, received: now })
+    }
+
+    fn datagrams(e: &mut Egress) -> Vec<Vec<u8>> {
+        let mut out = vec![];
+        e.outbox.drain(64, |bytes, size| out.extend(bytes.chunks(size).map(<[u8]>::to_vec)));
+        out
+    }
+
+    #[test]
+    fn nothing_leaves_before_the_keys_are_there() {
+        let now = Instant::now();
+        let mut e = egress(now);
+        assert_eq!(e.send(&forward_to(0, 5, 0), &packet(now, Codec::Vp8), now), Err(DropReason::NotConnected));
+        assert!(e.outbox.is_empty() && e.timeout().is_none());
+    }
+
+    #[test]
+    fn a_number_leaves_once_and_a_nack_brings_it_again_on_the_other_ssrc() {
+        let now = Instant::now();
+        let mut e = egress(now);
+        e.connect(Session::new(&exported(false)).unwrap());
+        assert_eq!(e.send(&forward_to(0, 65_535, 0), &packet(now, Codec::Vp8), now), Ok(()));
+        assert_eq!(e.send(&forward_to(0, 65_536, 0), &packet(now, Codec::Vp8), now), Ok(()));
+        assert_eq!(e.send(&forward_to(0, 65_536, 0), &packet(now, Codec::Vp8), now), Err(DropReason::Duplicate));
+        assert_eq!(e.send(&forward_to(0, 65_537, 0), &packet(now, Codec::Opus), now), Err(DropReason::Codec));
+        assert_eq!(e.send(&forward_to(9, 65_537, 0), &packet(now, Codec::Vp8), now), Err(DropReason::NoTrack));
+        let out = datagrams(&mut e);
+        assert_eq!(out.iter().map(|d| (feedback::word(d, 8), u16::from_be_bytes([d[2], d[3]]))).collect::<Vec<_>>(), [(10, 65_535), (10, 0)]);
+        assert!(out.iter().all(|d| feedback::word(d, 12) == 7), "the track is the CSRC");
+
+        let client = Session::new(&exported(true)).unwrap();
+        let nack = [0x81, 205, 0, 3, 0, 0, 0, 1, 0, 0, 0, 10, 0xff, 0xff, 0, 0];
+        let sealed = client.local.seal_rtcp(&nack, 1).unwrap();
+        assert!(e.handle_rtcp(&sealed, now, |_| panic!("no keyframe was asked for")));
+        let out = datagrams(&mut e);
+        assert_eq!(out.iter().map(|d| (feedback::word(d, 8), u16::from_be_bytes([d[2], d[3]]), d[1] & 127)).collect::<Vec<_>>(), [(11, 1, 97)]);
+        assert!(!e.handle_rtcp(&sealed, now, |_| ()), "a replay");
+    }
+
+    #[test]
+    fn reports_begin_with_the_first_packet_and_end_with_silence() {
+        let now = Instant::now();
+        let mut e = egress(now);
+        e.connect(Session::new(&exported(false)).unwrap());
+        e.send(&forward_to(0, 1, 90_000), &packet(now, Codec::Vp8), now).unwrap();
+        datagrams(&mut e);
+        assert_eq!(e.timeout(), Some(now));
+        let client = Session::new(&exported(true)).unwrap();
+        for (second, rtp) in [(0u64, 90_000), (1, 180_000)] {
+            let at = now + Duration::from_secs(second);
+            e.handle_timeout(at);
+            let out = datagrams(&mut e);
+            let (_, plain) = client.remote.open_rtcp(&out[0]).unwrap();
+            assert_eq!((feedback::word(&plain, 4), feedback::word(&plain, 8), feedback::word(&plain, 16)), (10, 1 + second as u32, rtp));
+        }
+        e.handle_timeout(now + Duration::from_secs(9));
+        assert!(e.outbox.is_empty() && e.timeout().is_none());
+    }
+
+    #[test]
+    fn a_keyframe_request_names_its_slot_and_a_report_gives_the_round_trip() {
+        let now = Instant::now();
+        let mut e = egress(now);
+        e.connect(Session::new(&exported(false)).unwrap());
+        let client = Session::new(&exported(true)).unwrap();
+        let pli = [0x81, 206, 0, 2, 0, 0, 0, 1, 0, 0, 0, 10];
+        let mut asked = vec![];
+        assert!(e.handle_rtcp(&client.local.seal_rtcp(&pli, 1).unwrap(), now, |slot| asked.push(slot)));
+        assert_eq!(asked, [SlotIndex(0)]);
+        let mut rr = vec![0x81, 201, 0, 7, 0, 0, 0, 1, 0, 0, 0, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        rr.extend(0x1_0000u32.to_be_bytes()); // the report of second 1
+        rr.extend(0x8000u32.to_be_bytes()); // half a second ago
+        let at = now + Duration::from_millis(600);
+        assert!(e.handle_rtcp(&client.local.seal_rtcp(&rr, 2).unwrap(), at, |_| ()));
+        assert_eq!(e.rtt().map(|d| d.as_millis()), Some(99));
+    }
+
+    #[test]
+    fn replay_window() {
+        let mut w = ReplayWindow::default();
+        let admitted: Vec<bool> = [5, 5, 7, 6, 6, 100, 36, 37, 99, 37].map(|i| w.admit(i)).to_vec();
+        assert_eq!(admitted, [true, false, true, true, false, true, false, true, true, false]);
+    }
+}

@@ -1,0 +1,121 @@
+//! What one slot sent lately: answers NACKs, and refuses to send a sequence number twice.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::id::TrackId;
+use crate::metrics::DropReason;
+use crate::rtp::{Packet, Rewritten};
+
+/// One packet that was sent. The payload is shared with everybody who got it.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    /// As the slot numbered it.
+    pub header: Rewritten,
+    /// Its track.
+    pub track: TrackId,
+    /// What it was made of.
+    pub packet: Arc<Packet>,
+    /// When it was last sent again.
+    pub repeated: Option<Instant>,
+}
+
+/// A ring by sequence number.
+#[derive(Debug)]
+pub struct History {
+    ring: Vec<Option<Sent>>,
+    size: usize,
+    highest: Option<u64>,
+}
+
+impl History {
+    /// Keeps the last `size` packets. Memory is taken when the first is sent.
+    pub fn new(size: usize) -> History {
+        History { ring: Vec::new(), size, highest: None }
+    }
+
+    /// May this number be sent? Only once, and only while the ring still remembers whether it was.
+    #[inline]
+    pub fn admit(&self, seq: u64) -> Result<(), DropReason> {
+        let Some(highest) = self.highest else { return Ok(()) };
+        if seq + self.size as u64 <= highest {
+            return Err(DropReason::Late);
+        }
+        match &self.ring[seq as usize % self.size] {
+            Some(sent) if sent.header.seq == seq => Err(DropReason::Duplicate),
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes an admitted packet.
+    #[inline]
+    pub fn note(&mut self, sent: Sent) {
+        let seq = sent.header.seq;
+        if self.ring.is_empty() {
+            self.ring.resize(self.size, None);
+        }
+        self.ring[seq as usize % self.size] = Some(sent);
+        self.highest = Some(self.highest.map_or(seq, |h| h.max(seq)));
+    }
+
+    /// The packet for a NACK, unless it was repeated within `again` (its repetition is still on the way).
+    pub fn repeat(&mut self, seq: u16, now: Instant, again: Duration) -> Option<Sent> {
+        let highest = self.highest?;
+        // The newest number with these lower bits that is not beyond the highest sent.
+        let back = (highest as u16).wrapping_sub(seq);
+        let seq = highest.checked_sub(back.into())?;
+        let sent = self.ring[seq as usize % self.size].as_mut().filter(|s| s.header.seq == seq)?;
+        if sent.repeated.is_some_and(|at| now.saturating_duration_since(at) < again) {
+            return None;
+        }
+        sent.repeated = Some(now);
+        Some(sent.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rtp::{Codec, Extensions, Patch};
+
+    fn sent(seq: u64, now: Instant) -> Sent {
+        let packet = Packet {
+            seq,
+            timestamp: 0,
+            marker: false,
+            codec: Codec::Vp8,
+            extensions: Extensions::default(),
+            payload: Arc::from([1u8]),
+            received: now,
+        };
+        Sent { header: Rewritten { seq, timestamp: 0, patch: Patch::default() }, track: TrackId(1), packet: Arc::new(packet), repeated: None }
+    }
+
+    #[test]
+    fn a_number_is_admitted_once() {
+        let now = Instant::now();
+        let mut h = History::new(8);
+        for seq in [65_533, 65_534, 65_536] {
+            assert_eq!(h.admit(seq), Ok(()));
+            h.note(sent(seq, now));
+        }
+        assert_eq!(h.admit(65_534), Err(DropReason::Duplicate));
+        assert_eq!(h.admit(65_535), Ok(()), "a hole may be filled");
+        assert_eq!(h.admit(65_528), Err(DropReason::Late));
+        assert_eq!(h.admit(65_529), Ok(()));
+    }
+
+    #[test]
+    fn a_nack_finds_its_packet_across_the_wrap_and_waits_a_round_trip() {
+        let now = Instant::now();
+        let mut h = History::new(8);
+        (65_530..65_540).for_each(|seq| h.note(sent(seq, now)));
+        let rtt = Duration::from_millis(50);
+        assert_eq!(h.repeat(65_535, now, rtt).map(|s| s.header.seq), Some(65_535));
+        assert_eq!(h.repeat(1, now, rtt).map(|s| s.header.seq), Some(65_537));
+        assert!(h.repeat(1, now + rtt / 2, rtt).is_none());
+        assert!(h.repeat(1, now + rtt, rtt).is_some());
+        assert!(h.repeat(65_530, now, rtt).is_none(), "overwritten");
+        assert!(h.repeat(9, now, rtt).is_none(), "not sent yet");
+    }
+}

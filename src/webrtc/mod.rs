@@ -1,0 +1,32 @@
+//! str0m behind our words: one connection, and what its slots send.
+//!
+//! | file | what it knows |
+//! |---|---|
+//! | [`Peer`] (`peer`, `drive`) | one client's connection; every change of the `Rtc` and every drain |
+//! | [`Offer`], [`Answer`] (`offer`) | SDP as text: bounds, sections, layers |
+//! | `egress`, `header`, `history`, `outbox`, `srtp` | the send side, which is ours |
+//! | `feedback` | the RTCP that receivers send |
+//! | `tap` | the keys, copied from DTLS |
+//! | `stun` | whom a connectivity check is for |
+//! | `translate` | codecs, extensions and packets in our words |
+//!
+//! Pure like the rest of the core: bytes and `now` come in, bytes and events go out. Nothing here knows sockets, rooms' policies or names.
+
+mod drive;
+mod egress;
+mod feedback;
+mod header;
+mod history;
+mod offer;
+mod outbox;
+mod peer;
+mod srtp;
+pub mod stun;
+mod tap;
+mod translate;
+
+pub use egress::EgressCounters;
+pub use offer::{Answer, Offer, OfferedSection};
+pub use peer::{CloseReason, Negotiated, Path, Peer, PeerConfig, PeerEvent, Published};
+pub use tap::certificate;
+pub use translate::{ntp_time, ntp_time_to_unix_ms};

@@ -1,0 +1,357 @@
+//! One participant's connection: str0m for ICE, DTLS, SDP, data channels and what is received; [`Egress`] for what slots send.
+//!
+//! ```text
+//! handle_datagram(path, bytes, now) ┐                ┌ poll() → PeerEvent (packets, keyframe requests, data, connected, closed)
+//! handle_timeout(now)               ├→ drive (drain) ┤
+//! send · request_keyframe · …       ┘                └ transmits and outbox → datagrams, taken at the end of the tick
+//! ```
+//!
+//! Every method that changes the `Rtc` drains it before it returns (`drive.rs`), because str0m keeps one pending packet only.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use str0m::channel::ChannelId;
+use str0m::config::DtlsCert;
+use str0m::media::{KeyframeRequestKind, MediaKind, Mid, Rid};
+use str0m::rtp::Ssrc;
+use str0m::{Candidate, Rtc};
+
+use super::egress::{Egress, StreamConfig};
+use super::offer::{Answer, Offer};
+use super::{tap, translate};
+use crate::id::{LayerIndex, SlotIndex, TrackId};
+use crate::limits::{CONNECT_TIMEOUT, DATA_BYTES_MAX, SLOTS_PER_PEER_MAX};
+use crate::metrics::Drops;
+use crate::room::SlotSpec;
+use crate::rtp::{Codec, Kind, Packet};
+
+/// Lost for so long means gone: the client resumes before, or joins anew.
+pub(super) const LOST_FOR_GOOD: Duration = Duration::from_secs(30);
+
+/// What every peer of a node is built with.
+#[derive(Clone, Debug)]
+pub struct PeerConfig {
+    /// One for the process.
+    pub certificate: DtlsCert,
+    /// The addresses that answers announce, of the shard where the peer will live.
+    pub addresses: Vec<SocketAddr>,
+}
+
+/// Where a datagram came from, and which of our addresses it came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Path {
+    /// The client.
+    pub remote: SocketAddr,
+    /// Us, as announced.
+    pub local: SocketAddr,
+}
+
+/// A send section of the client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// `a=mid`.
+    pub mid: String,
+    /// Audio or video.
+    pub kind: Kind,
+    /// How many layers it may have, at least 1.
+    pub layers: u8,
+}
+
+/// What an offer changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Negotiated {
+    /// The send sections that are active now, all of them.
+    pub published: Vec<Published>,
+    /// Slots that came with this offer, numbered on from those before.
+    pub new_slots: Vec<SlotSpec>,
+    /// Slots that the client gave up.
+    pub closed_slots: Vec<SlotIndex>,
+}
+
+/// What a peer tells its shard.
+#[derive(Debug)]
+pub enum PeerEvent {
+    /// Media may flow.
+    Connected,
+    /// An authenticated check came over this path: its address belongs to this peer.
+    Proven(Path),
+    /// A packet of a published track.
+    Packet {
+        /// Which track.
+        track: TrackId,
+        /// Which of its layers.
+        layer: LayerIndex,
+        /// The packet.
+        packet: Packet,
+    },
+    /// The client wants a keyframe in a slot.
+    KeyframeRequest(SlotIndex),
+    /// A data channel message; the first four bytes, the destination, are taken off.
+    Data {
+        /// On the reliable channel.
+        reliable: bool,
+        /// A participant's number, or 0 for everybody.
+        to: u32,
+        /// The rest.
+        payload: Vec<u8>,
+    },
+    /// The connection is over.
+    Closed(CloseReason),
+}
+
+/// Why a connection is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The client said so.
+    Client,
+    /// It did not connect in time.
+    NotConnected,
+    /// Nothing came from it for too long.
+    Lost,
+    /// DTLS agreed on nothing that we encrypt with.
+    NoProfile,
+}
+
+#[derive(Debug)]
+pub(super) struct Section {
+    pub(super) mid: Mid,
+    pub(super) rids: Vec<Rid>,
+    pub(super) track: Option<TrackId>,
+}
+
+#[derive(Debug)]
+struct SlotEntry {
+    mid: Mid,
+    open: bool,
+}
+
+/// A WebRTC peer.
+pub struct Peer {
+    pub(super) rtc: Rtc,
+    pub(super) keys: tap::KeySlot,
+    pub(super) egress: Egress,
+    pub(super) sections: Vec<Section>,
+    slots: Vec<SlotEntry>,
+    /// Which track and layer a received SSRC is; learnt from str0m, which learns it from the mid and rid extensions.
+    pub(super) sources: Vec<(u32, TrackId, LayerIndex)>,
+    pub(super) codecs: Vec<(u8, Codec)>,
+    pub(super) channels: Channels,
+    pub(super) events: VecDeque<PeerEvent>,
+    pub(super) transmits: VecDeque<(Path, Vec<u8>)>,
+    pub(super) connected: bool,
+    pub(super) closed: bool,
+    /// Where media goes: the path that the client nominated, or where DTLS went before it did.
+    pub(super) nominated: Option<Path>,
+    pub(super) timeout: Instant,
+    /// Not connected by then: closed.
+    pub(super) deadline: Option<Instant>,
+    /// Destination of the STUN success response of the current drain.
+    pub(super) answered_check: Option<SocketAddr>,
+    pub(super) drops: Drops,
+    ufrag: String,
+}
+
+/// The two data channels that the client opens, by label.
+#[derive(Debug, Default)]
+pub(super) struct Channels {
+    pub(super) reliable: Option<ChannelId>,
+    pub(super) lossy: Option<ChannelId>,
+}
+
+impl std::fmt::Debug for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Peer").field("connected", &self.connected).field("slots", &self.slots.len()).finish_non_exhaustive()
+    }
+}
+
+impl Peer {
+    /// Builds a connection from a first offer. `epoch`: a moment and its NTP time. The error is for the one who wrote the offer.
+    pub fn accept(config: &PeerConfig, offer: Offer, epoch: (Instant, u64), now: Instant) -> Result<(Peer, Answer, Negotiated), String> {
+        let (mut rtc, keys) = tap::build(translate::config(config.certificate.clone()), now);
+        for address in &config.addresses {
+            let candidate = Candidate::host(*address, "udp").map_err(|e| e.to_string())?;
+            rtc.add_local_candidate(candidate);
+        }
+        let ufrag = rtc.direct_api().local_ice_credentials().ufrag;
+        let mut peer = Peer {
+            rtc,
+            keys,
+            egress: Egress::new(epoch),
+            sections: vec![],
+            slots: vec![],
+            sources: vec![],
+            codecs: vec![],
+            channels: Channels::default(),
+            events: VecDeque::new(),
+            transmits: VecDeque::new(),
+            connected: false,
+            closed: false,
+            nominated: None,
+            timeout: now,
+            deadline: Some(now + CONNECT_TIMEOUT),
+            answered_check: None,
+            drops: Drops::default(),
+            ufrag,
+        };
+        let (answer, negotiated) = peer.offer(offer, now)?;
+        Ok((peer, answer, negotiated))
+    }
+
+    /// Accepts an offer, the first or a further one. An error leaves what was there before.
+    pub fn offer(&mut self, offer: Offer, now: Instant) -> Result<(Answer, Negotiated), String> {
+        // str0m's answer lists the send streams it knows, and it must know none at any other time (facts/egress, rules 1 and 2).
+        self.lend_streams();
+        let answered = self.rtc.sdp_api().accept_offer(offer.sdp);
+        let mut mids: Vec<Mid> = offer.sections.iter().map(|s| s.mid.as_str().into()).collect();
+        // What was lent is taken back even where a hostile offer leaves its section out.
+        mids.extend(self.slots.iter().map(|slot| slot.mid).filter(|mid| !offer.sections.iter().any(|s| s.mid == **mid)).collect::<Vec<_>>());
+        let configs = self.take_streams(&mids);
+        let answer = answered.map_err(|e| e.to_string())?;
+        let known = self.slots.len();
+        let mut negotiated = Negotiated::default();
+        self.update_slots(configs, &mut negotiated)?;
+        self.update_sections(&offer.sections, &mut negotiated);
+        let params = self.rtc.codec_config().params();
+        self.codecs = params.iter().filter_map(|p| Some((*p.pt(), translate::codec(p)?))).collect();
+        debug_assert_eq!(self.slots.len(), known + negotiated.new_slots.len());
+        self.drain(now);
+        Ok((Answer(answer), negotiated))
+    }
+
+    /// Tells str0m of our streams, so that the answer keeps their SSRCs.
+    fn lend_streams(&mut self) {
+        for (index, slot) in self.slots.iter().enumerate().filter(|(_, slot)| slot.open) {
+            if let Some(stream) = self.egress.config(SlotIndex(index as u16)) {
+                self.rtc.direct_api().declare_stream_tx(stream.ssrc.into(), stream.rtx.map(Ssrc::from), slot.mid, None);
+            }
+        }
+    }
+
+    /// Takes every send stream back, and returns how the m-lines' streams were negotiated.
+    fn take_streams(&mut self, mids: &[Mid]) -> Vec<(Mid, StreamConfig)> {
+        let params = self.rtc.codec_config().params().to_vec();
+        let mut configs = vec![];
+        for mid in mids {
+            let Some(media) = self.rtc.media(*mid) else { continue };
+            let kind = kind(media.kind());
+            let (codecs, ids) = (translate::payload_types(media, &params), translate::extension_ids(media));
+            let (sending, cname) = (media.direction().is_sending(), media.cname().to_string());
+            let mut direct = self.rtc.direct_api();
+            let Some(stream) = direct.stream_tx_by_mid(*mid, None) else { continue };
+            let (ssrc, rtx) = (stream.ssrc(), stream.rtx());
+            direct.remove_stream_tx(ssrc);
+            if sending {
+                let config = StreamConfig { kind, mid: mid.to_string(), ssrc: *ssrc, rtx: rtx.map(|s| *s), codecs, ids, cname };
+                configs.push((*mid, config));
+            }
+        }
+        configs
+    }
+
+    fn update_slots(&mut self, configs: Vec<(Mid, StreamConfig)>, negotiated: &mut Negotiated) -> Result<(), String> {
+        for (index, slot) in self.slots.iter_mut().enumerate().filter(|(_, slot)| slot.open) {
+            if !configs.iter().any(|(mid, _)| *mid == slot.mid) {
+                slot.open = false;
+                negotiated.closed_slots.push(SlotIndex(index as u16));
+            }
+        }
+        for (mid, config) in configs {
+            if let Some(index) = self.slots.iter().position(|slot| slot.open && slot.mid == mid) {
+                self.egress.renegotiate(SlotIndex(index as u16), config.codecs, config.ids);
+                continue;
+            }
+            if self.slots.len() == SLOTS_PER_PEER_MAX {
+                return Err(format!("a participant may have at most {SLOTS_PER_PEER_MAX} slots"));
+            }
+            let codecs = config.codecs.iter().map(|c| c.codec).collect();
+            negotiated.new_slots.push(SlotSpec { kind: config.kind, codecs });
+            self.slots.push(SlotEntry { mid, open: true });
+            self.egress.add_stream(config);
+        }
+        Ok(())
+    }
+
+    fn update_sections(&mut self, offered: &[super::offer::OfferedSection], negotiated: &mut Negotiated) {
+        let before = std::mem::take(&mut self.sections);
+        for section in offered {
+            let mid: Mid = section.mid.as_str().into();
+            let Some(media) = self.rtc.media(mid).filter(|m| m.direction().is_receiving() && !m.disabled()) else { continue };
+            let kind = kind(media.kind());
+            let rids: Vec<Rid> = section.rids.iter().map(|rid| rid.as_str().into()).collect();
+            negotiated.published.push(Published { mid: section.mid.clone(), kind, layers: rids.len().max(1) as u8 });
+            let track = before.iter().find(|s| s.mid == mid).and_then(|s| s.track);
+            self.sections.push(Section { mid, rids, track });
+        }
+        self.sources.retain(|(_, track, _)| self.sections.iter().any(|s| s.track == Some(*track)));
+    }
+
+    /// The room's number for a send section (by its `a=mid`); `None`: no track any more.
+    pub fn set_track(&mut self, mid: &str, track: Option<TrackId>) {
+        let mid: Mid = mid.into();
+        if let Some(section) = self.sections.iter_mut().find(|s| s.mid == mid) {
+            let old = std::mem::replace(&mut section.track, track);
+            self.sources.retain(|(_, t, _)| Some(*t) != old);
+        }
+    }
+
+    /// The tracks of the send sections, by `a=mid`.
+    pub fn tracks(&self) -> impl Iterator<Item = (String, TrackId)> + '_ {
+        self.sections.iter().filter_map(|s| Some((s.mid.to_string(), s.track?)))
+    }
+
+    /// The `a=mid` of a slot.
+    pub fn slot_mid(&self, slot: SlotIndex) -> Option<&str> {
+        self.slots.get(usize::from(slot.0)).map(|s| &*s.mid)
+    }
+
+    /// What a connectivity check for this peer begins its USERNAME with.
+    pub fn ufrag(&self) -> &str {
+        &self.ufrag
+    }
+
+    /// Media may flow.
+    pub fn is_connected(&self) -> bool {
+        self.connected
+    }
+
+    /// Nothing more comes from it or may be sent to it.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// The send side's counters and the drops since the last call.
+    pub fn take_counters(&mut self) -> (super::EgressCounters, Drops) {
+        (std::mem::take(&mut self.egress.counters), self.drops.take())
+    }
+
+    /// Asks the client for a keyframe of a layer.
+    pub fn request_keyframe(&mut self, track: TrackId, layer: LayerIndex, now: Instant) {
+        let Some(section) = self.sections.iter().find(|s| s.track == Some(track)) else { return };
+        let (mid, rid) = (section.mid, section.rids.get(usize::from(layer.0)).copied());
+        if let Some(stream) = self.rtc.direct_api().stream_rx_by_mid(mid, rid) {
+            stream.request_keyframe(KeyframeRequestKind::Pli);
+            self.wake(now);
+        }
+    }
+
+    /// Sends a data channel message: the sender's number, then the payload. A client that does not read loses lossy messages, and reliable ones
+    /// beyond SCTP's buffer. `false`: not sent.
+    pub fn send_data(&mut self, reliable: bool, from: u32, payload: &[u8], now: Instant) -> bool {
+        debug_assert!(payload.len() <= DATA_BYTES_MAX);
+        let id = if reliable { self.channels.reliable } else { self.channels.lossy };
+        let Some(mut channel) = id.and_then(|id| self.rtc.channel(id)) else { return false };
+        let message: Vec<u8> = from.to_be_bytes().into_iter().chain(payload.iter().copied()).collect();
+        let sent = channel.write(true, &message).unwrap_or(false);
+        self.drain(now);
+        sent
+    }
+}
+
+fn kind(kind: MediaKind) -> Kind {
+    match kind {
+        MediaKind::Audio => Kind::Audio,
+        MediaKind::Video => Kind::Video,
+    }
+}

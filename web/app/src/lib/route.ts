@@ -1,0 +1,56 @@
+/** Which page an address asks for. */
+export type Route =
+  | { page: 'home' }
+  | { page: 'room'; room: string }
+  | { page: 'watch'; room: string }
+  | { page: 'missing' };
+
+export function parseRoute(pathname: string): Route {
+  if (pathname === '/' || pathname === '/index.html') return { page: 'home' };
+  const [, page, name] = /^\/(r|watch)\/([^/]+)\/?$/.exec(pathname) ?? [];
+  const room = name === undefined ? undefined : decode(name);
+  if (room === undefined) return { page: 'missing' };
+  return { page: page === 'r' ? 'room' : 'watch', room };
+}
+
+export function roomPath(room: string): string {
+  return `/r/${encodeURIComponent(room)}`;
+}
+
+/** The names that the server takes: 1 to 64 letters of any script, digits, `-` and `_`. */
+export function isRoomName(name: string): boolean {
+  return /^[\p{L}\p{M}\p{N}_-]{1,64}$/u.test(name);
+}
+
+/** What people type becomes a name: spaces turn into hyphens. */
+export function toRoomName(typed: string): string {
+  return typed.trim().normalize('NFC').replace(/\s+/g, '-');
+}
+
+/** What the page's address says besides the room. */
+export interface Query {
+  name: string | undefined;
+  autojoin: boolean;
+  lang: string | undefined;
+  /** At most so many tiles a page. */
+  tiles: number | undefined;
+}
+
+export function parseQuery(search: string): Query {
+  const query = new URLSearchParams(search);
+  const tiles = Number(query.get('tiles'));
+  return {
+    name: query.get('name')?.trim() || undefined,
+    autojoin: query.get('autojoin') === '1',
+    lang: query.get('lang') ?? undefined,
+    tiles: Number.isInteger(tiles) && tiles >= 1 ? tiles : undefined,
+  };
+}
+
+function decode(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return undefined;
+  }
+}

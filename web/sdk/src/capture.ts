@@ -1,0 +1,33 @@
+/** Asks the browser for devices and screens, with the constraints that the encodings in `media.ts` are made for. */
+
+export async function captureCamera(deviceId?: string): Promise<MediaStreamTrack> {
+  const video = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30 }, ...exact(deviceId) };
+  return first(await navigator.mediaDevices.getUserMedia({ video }));
+}
+
+export async function captureMicrophone(deviceId?: string): Promise<MediaStreamTrack> {
+  const audio = { echoCancellation: true, noiseSuppression: true, autoGainControl: true, ...exact(deviceId) };
+  return first(await navigator.mediaDevices.getUserMedia({ audio }));
+}
+
+export async function captureScreen(): Promise<{ video: MediaStreamTrack; audio: MediaStreamTrack | undefined }> {
+  const stream = await navigator.mediaDevices.getDisplayMedia({
+    video: { width: { max: 1920 }, height: { max: 1080 }, frameRate: { max: 15 } },
+    audio: true,
+  });
+  const [video, audio] = [stream.getVideoTracks()[0], stream.getAudioTracks()[0]];
+  if (!video) throw new DOMException('The browser shared no picture.', 'NotFoundError');
+  // Text stays sharp: the encoder gives up frames before resolution.
+  video.contentHint = 'detail';
+  return { video, audio };
+}
+
+function exact(deviceId: string | undefined): MediaTrackConstraints {
+  return deviceId === undefined ? {} : { deviceId: { exact: deviceId } };
+}
+
+function first(stream: MediaStream): MediaStreamTrack {
+  const track = stream.getTracks()[0];
+  if (!track) throw new DOMException('The browser gave no track.', 'NotFoundError');
+  return track;
+}

@@ -1,0 +1,11 @@
+export { DATA_BYTES_MAX } from './data.ts';
+export { Emitter } from './emitter.ts';
+export type { ChatMessage, ConnectionState, RoomEvents } from './events.ts';
+export { captureCamera, captureMicrophone } from './capture.ts';
+export type { SlotCounts } from './media.ts';
+export { LocalParticipant, Participant, RemoteParticipant } from './participant.ts';
+export type { LeaveReason, Role, RoomMode, SlotReason, Source } from './protocol.gen.ts';
+export * as protocol from './protocol.gen.ts';
+export { Room, type ConnectOptions } from './room.ts';
+export { SignalError } from './signal.ts';
+export { LocalTrack, RemoteTrack, TrackPublication, type LocalTrackPublication, type RemoteTrackPublication } from './track.ts';

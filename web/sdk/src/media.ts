@@ -1,0 +1,173 @@
+/**
+ * The one peer connection. We always offer, the server answers; the answer has all of its candidates, so nothing trickles. The first offer has
+ *
+ *     microphone · camera          sections that send, there even while the devices are off, so that turning them on needs no SDP
+ *     audio slots · video slots    sections that receive; what they show changes by signalling only
+ *     data                         two channels
+ *
+ * Only a shared screen adds sections later.
+ */
+import { receiveCodecs, sendCodecs } from './codecs.ts';
+import { decodeData, encodeData } from './data.ts';
+import { Emitter } from './emitter.ts';
+import type { PublishedSection, Source } from './protocol.gen.ts';
+import { kindOf, LocalTrack } from './track.ts';
+
+/** How many tracks can be received at once without a further offer. */
+export interface SlotCounts {
+  audio: number;
+  video: number;
+}
+
+export const DEFAULT_SLOTS: SlotCounts = { audio: 3, video: 9 };
+
+/** A section that sends, or that could. */
+export interface SendSection {
+  readonly source: Source;
+  readonly transceiver: RTCRtpTransceiver;
+  readonly local: LocalTrack;
+  muted: boolean;
+}
+
+/** A receiving section: its `mid` and the stream that plays whatever is in it. */
+export interface ReceiveSection {
+  readonly kind: 'audio' | 'video';
+  readonly transceiver: RTCRtpTransceiver;
+  readonly stream: MediaStream;
+}
+
+export interface MediaEvents {
+  data: [from: number, payload: Uint8Array];
+  connected: [];
+  failed: [];
+}
+
+/** Lowest first. The bitrates are those at which VP8 looks good at 180, 360 and 720 lines. */
+const CAMERA_ENCODINGS: RTCRtpEncodingParameters[] = [
+  { rid: 'q', scaleResolutionDownBy: 4, maxBitrate: 160_000 },
+  { rid: 'h', scaleResolutionDownBy: 2, maxBitrate: 450_000 },
+  { rid: 'f', scaleResolutionDownBy: 1, maxBitrate: 1_700_000 },
+];
+
+/** One layer: readable text needs all of the resolution, seldom all of the frames. */
+const SCREEN_ENCODINGS: RTCRtpEncodingParameters[] = [{ maxBitrate: 2_500_000, maxFramerate: 15 }];
+
+/** The list that goes with an offer: which section carries what. One that is not in use is left out. */
+export function publishedSections(sections: Iterable<Pick<SendSection, 'source' | 'transceiver' | 'muted'>>): PublishedSection[] {
+  return [...sections].flatMap(({ source, transceiver: { mid, direction }, muted }) =>
+    mid !== null && direction === 'sendonly' ? [{ mid, source, muted }] : [],
+  );
+}
+
+export class Media extends Emitter<MediaEvents> {
+  readonly pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
+  readonly sends: SendSection[] = [];
+  readonly receives: ReceiveSection[] = [];
+  private readonly channels: { reliable: RTCDataChannel; lossy: RTCDataChannel };
+
+  constructor(options: { publish: boolean; slots: SlotCounts }) {
+    super();
+    if (options.publish) {
+      this.addSend('microphone');
+      this.addSend('camera');
+    }
+    for (let i = 0; i < options.slots.audio; i++) this.addReceive('audio');
+    for (let i = 0; i < options.slots.video; i++) this.addReceive('video');
+    this.channels = {
+      reliable: this.addChannel('reliable', { ordered: true }),
+      lossy: this.addChannel('lossy', { ordered: false, maxRetransmits: 0 }),
+    };
+    this.pc.addEventListener('connectionstatechange', () => this.handleState());
+  }
+
+  /** The section in use for a source. */
+  send(source: Source): SendSection | undefined {
+    return this.sends.find((section) => section.source === source && section.transceiver.direction === 'sendonly');
+  }
+
+  /** A section for a source: an idle one of that source if there is one, else a new one. Takes effect with the next offer. */
+  openSend(source: Source): SendSection {
+    const idle = this.sends.find((section) => section.source === source);
+    if (!idle) return this.addSend(source);
+    idle.transceiver.direction = 'sendonly';
+    return idle;
+  }
+
+  /** Stops using a section from the next offer on. */
+  async closeSend(section: SendSection): Promise<void> {
+    section.transceiver.direction = 'inactive';
+    await section.transceiver.sender.replaceTrack(null);
+  }
+
+  /** The receiving section with this `mid`. */
+  receive(mid: string): ReceiveSection | undefined {
+    return this.receives.find(({ transceiver }) => transceiver.mid === mid);
+  }
+
+  /** Makes an offer and takes it over; `accept` or `rollback` must follow. */
+  async offer(): Promise<{ offer: string; tracks: PublishedSection[] }> {
+    await this.pc.setLocalDescription(await this.pc.createOffer());
+    return { offer: this.pc.localDescription?.sdp ?? '', tracks: publishedSections(this.sends) };
+  }
+
+  accept(answer: string): Promise<void> {
+    return this.pc.setRemoteDescription({ type: 'answer', sdp: answer });
+  }
+
+  async rollback(): Promise<void> {
+    if (this.pc.signalingState === 'have-local-offer') await this.pc.setLocalDescription({ type: 'rollback' });
+  }
+
+  sendData(payload: Uint8Array, reliable: boolean, to: number): void {
+    const channel = reliable ? this.channels.reliable : this.channels.lossy;
+    channel.send(encodeData(to, payload));
+  }
+
+  close(): void {
+    this.pc.close();
+  }
+
+  private addSend(source: Source): SendSection {
+    const kind = kindOf(source);
+    const transceiver = source === 'camera' ? this.addCamera() : this.pc.addTransceiver(kind, sendInit(source));
+    transceiver.setCodecPreferences(sendCodecs(kind, RTCRtpSender.getCapabilities(kind)?.codecs ?? []));
+    const section = { source, transceiver, local: new LocalTrack(), muted: true };
+    this.sends.push(section);
+    return section;
+  }
+
+  /** Three layers in time, where the browser knows how to be asked for them: the server may then halve the frame rate. */
+  private addCamera(): RTCRtpTransceiver {
+    const layered = CAMERA_ENCODINGS.map((encoding) => ({ ...encoding, scalabilityMode: 'L1T3' }));
+    try {
+      return this.pc.addTransceiver('video', { direction: 'sendonly', sendEncodings: layered });
+    } catch {
+      return this.pc.addTransceiver('video', { direction: 'sendonly', sendEncodings: CAMERA_ENCODINGS });
+    }
+  }
+
+  private addReceive(kind: 'audio' | 'video'): void {
+    const transceiver = this.pc.addTransceiver(kind, { direction: 'recvonly' });
+    transceiver.setCodecPreferences(receiveCodecs(kind, RTCRtpReceiver.getCapabilities(kind)?.codecs ?? []));
+    this.receives.push({ kind, transceiver, stream: new MediaStream([transceiver.receiver.track]) });
+  }
+
+  private addChannel(label: string, init: RTCDataChannelInit): RTCDataChannel {
+    const channel = this.pc.createDataChannel(label, init);
+    channel.binaryType = 'arraybuffer';
+    channel.addEventListener('message', ({ data }) => {
+      const message = data instanceof ArrayBuffer ? decodeData(data) : undefined;
+      if (message) this.emit('data', message.from, message.payload);
+    });
+    return channel;
+  }
+
+  private handleState(): void {
+    if (this.pc.connectionState === 'connected') this.emit('connected');
+    if (this.pc.connectionState === 'failed') this.emit('failed');
+  }
+}
+
+function sendInit(source: Source): RTCRtpTransceiverInit {
+  return source === 'screen' ? { direction: 'sendonly', sendEncodings: SCREEN_ENCODINGS } : { direction: 'sendonly' };
+}
