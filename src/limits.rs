@@ -34,8 +34,10 @@ pub const LAYERS_PER_TRACK_MAX: usize = 3;
 pub const OFFER_SECTIONS_MAX: usize = SLOTS_PER_PEER_MAX + TRACKS_PER_PEER_MAX + 1;
 /// Bytes of an SDP offer: 64 slots with every codec of Chromium are about 250 kB. Longer: refused.
 pub const OFFER_BYTES_MAX: usize = 384 * 1024;
-/// Bytes of one WebSocket message: an offer and its JSON escapes. Longer: the socket is closed.
+/// Bytes of one WebSocket message: an offer and its JSON escapes. Longer: the client is told so and the socket closed.
 pub const SIGNAL_BYTES_MAX: usize = 512 * 1024;
+/// Bytes of one WebSocket message that are read at all: what is a little too long can be answered. Longer: the socket is dropped, unread.
+pub const SIGNAL_BYTES_READ_MAX: usize = 2 * SIGNAL_BYTES_MAX;
 /// Tracks named in one `view` message: one for each slot. More: refused.
 pub const VIEW_TRACKS_MAX: usize = SLOTS_PER_PEER_MAX;
 /// Bytes of a REST request's body: a name and a few settings. Longer: refused.
