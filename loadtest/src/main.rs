@@ -1,2 +1,2 @@
 //! Load generator.
-fn main(){}
+fn main() {}

@@ -11,7 +11,6 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::command::{Action, Arrival, Declared, Entry, Joined, Notice, NumberedSection, Refusal, RoomInfo};

@@ -160,6 +160,15 @@ impl Client {
         offer.to_sdp_string()
     }
 
+    /// The camera's section stops sending.
+    pub fn offer_without_camera(&mut self) -> String {
+        let mut changes = self.rtc.sdp_api();
+        changes.set_direction(self.camera.take().expect("a camera"), Direction::Inactive);
+        let (offer, pending) = changes.apply().expect("something to offer");
+        self.pending = Some(pending);
+        offer.to_sdp_string()
+    }
+
     /// Which a=mid carries the camera and the microphone.
     pub fn sections(&self) -> Vec<(String, bool)> {
         let named = |mid: Option<Mid>, video| mid.map(|m| (m.to_string(), video));
@@ -393,10 +402,8 @@ impl Slot {
             Some(_) => self.missing = self.missing.saturating_sub(1),
             None => self.highest = Some((seq, time)),
         }
-        if self.video && said.is_some_and(|(first, _, _)| *first == time) {
-            if packet.payload[4] & 1 == 1 {
-                faults.push("the first frame of a source is no keyframe".into());
-            }
+        if self.video && said.is_some_and(|(first, _, _)| *first == time) && packet.payload[4] & 1 == 1 {
+            faults.push("the first frame of a source is no keyframe".into());
         }
         faults
     }

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use str0m::format::Codec;
 
-use super::client::Kit;
+use super::client::{Client, Kit};
 use super::world::{Network, World};
 use crate::id::PeerId;
 use crate::metrics::DropReason;
-use crate::people::LeaveReason;
+use crate::people::{Event, LeaveReason};
 use crate::room::{Filler, SlotReason, View};
+use crate::shard::command::Notice;
 
 /// One test for each seed, so that they run side by side and a failing one is named: `cargo nextest run --release SCENARIO::seed_07`.
 macro_rules! seeds {
@@ -167,7 +168,7 @@ seeds! {
         let people: Vec<usize> = (0..3).map(|_| w.join(Kit { video_slots: 1, ..PERSON }, Filler::Conference).unwrap()).collect();
         w.run(seconds(2));
         for _ in 0..3 {
-            w.renegotiate(people[0]);
+            w.renegotiate(people[0], Client::offer_more);
             w.run(seconds(2));
         }
         assert_eq!(w.clients[&people[0]].fresh_videos(w.now, Duration::from_millis(300)), 2, "seed {seed}: the new slot is filled");
@@ -308,5 +309,36 @@ fn garbage_has_no_effect() {
         let client = &w.clients[&index];
         assert_eq!((client.fresh_videos(w.now, Duration::from_millis(300)), client.missing()), (2, 0), "client {index}");
     }
+    w.check();
+}
+
+/// A section that a later offer stops: its track is gone for everybody, and whoever comes then is not given it.
+#[test]
+fn a_stopped_section_unpublishes_its_track() {
+    let mut w = World::new(1, LAN);
+    let people: Vec<usize> = (0..3).map(|_| w.join(PERSON, Filler::Conference).unwrap()).collect();
+    w.run(seconds(2));
+    w.renegotiate(people[0], Client::offer_without_camera);
+    let late = w.join(PERSON, Filler::Conference).unwrap();
+    w.run(seconds(2));
+    let unpublished = |notice: &Notice| matches!(notice, Notice::Event(event) if matches!(event.event, Event::Unpublished { peer, .. } if peer == PeerId(people[0] as u32)));
+    assert_eq!(w.told[&people[1]].iter().filter(|notice| unpublished(notice)).count(), 1);
+    assert_eq!(w.clients[&people[1]].fresh_videos(w.now, Duration::from_millis(300)), 2, "the other and the late one");
+    assert_eq!(w.clients[&late].fresh_videos(w.now, Duration::from_millis(300)), 2);
+    assert_eq!(w.core.present().tracks, 7);
+    w.check();
+}
+
+/// The newer connection of an identity stays, the older one is told why it goes.
+#[test]
+fn the_newer_connection_of_an_identity_stays() {
+    let mut w = World::new(1, LAN);
+    let older = w.join(PERSON, Filler::Conference).unwrap();
+    w.run(seconds(1));
+    let newer = w.join_as("i1", PERSON, Filler::Conference).unwrap();
+    w.run(seconds(1));
+    assert_eq!(w.closed(older), Some(LeaveReason::Replaced));
+    assert_eq!((w.closed(newer), w.core.present().participants), (None, 1));
+    w.drop_client(older);
     w.check();
 }

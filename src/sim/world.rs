@@ -86,6 +86,11 @@ impl World {
 
     /// Somebody joins; returns their number here.
     pub fn join(&mut self, kit: Kit, filler: Filler) -> Result<usize, Refusal> {
+        let identity = format!("i{}", self.made + 1);
+        self.join_as(&identity, kit, filler)
+    }
+
+    pub fn join_as(&mut self, identity: &str, kit: Kit, filler: Filler) -> Result<usize, Refusal> {
         self.made += 1;
         let index = self.made;
         let address = SocketAddr::from(([10, (index >> 8) as u8, index as u8, 1], 4_000));
@@ -98,7 +103,7 @@ impl World {
         let declared = client.sections().into_iter().map(|(mid, video)| Declared { mid, source: source(video), muted: false }).collect();
         let viewer = kit.layers == 0 && !kit.microphone;
         let name = if viewer { String::new() } else { format!("n{index}") };
-        let profile = Profile { identity: format!("i{index}"), name, metadata: String::new() };
+        let profile = Profile { identity: identity.to_string(), name, metadata: String::new() };
         let arrival = Arrival { media: Box::new(media), negotiated, declared };
         let peer = PeerId(index as u32);
         let Joined { .. } = self.core.join(&self.room, peer, Entry { profile, viewer, filler }, arrival, self.now)?;
@@ -135,10 +140,10 @@ impl World {
         self.act(index, Action::View(view)).expect("a view");
     }
 
-    /// A further offer with one slot more.
-    pub fn renegotiate(&mut self, index: usize) {
+    /// A further offer.
+    pub fn renegotiate(&mut self, index: usize, offer: impl FnOnce(&mut Client) -> String) {
         let client = self.clients.get_mut(&index).expect("a client");
-        let offer = Offer::parse(&client.offer_more()).expect("an offer");
+        let offer = Offer::parse(&offer(client)).expect("an offer");
         let peer = PeerId(index as u32);
         let (answer, _) = self.core.offer(&self.room, peer, offer, &[], self.now).expect("an answer");
         let client = self.clients.get_mut(&index).expect("a client");
