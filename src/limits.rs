@@ -54,7 +54,8 @@ pub const PING_EVERY: Duration = Duration::from_secs(10);
 pub const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// A message that a client has not taken by then closes its socket.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-/// A client that was told the end has this long to close its side; then its socket is dropped.
+/// A client that was told the end has this long to close its side, and one that is half through a request when the server stops has this long
+/// for the other half; then its socket is dropped.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Characters of a parser's complaint that an error repeats: it may quote what the stranger sent. Longer: cut.
 pub const COMPLAINT_CHARS_MAX: usize = 200;

@@ -15,7 +15,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use super::{App, router};
 use crate::config::Config;
-use crate::limits::{SIGNAL_BYTES_MAX, SIGNAL_BYTES_READ_MAX, VIEW_TRACKS_MAX};
+use crate::limits::{CHAT_CHARS_MAX, SIGNAL_BYTES_MAX, SIGNAL_BYTES_READ_MAX, VIEW_TRACKS_MAX};
 use crate::metrics::Metrics;
 use crate::sfu::Sfu;
 
@@ -216,6 +216,26 @@ async fn the_others_are_told_why_somebody_left() {
         }
         assert_eq!(other.hear().await["event"], json!({ "kind": "participant_left", "participant": me, "reason": reason }), "{how}");
     }
+}
+
+#[tokio::test]
+async fn who_does_not_read_is_sent_out_and_holds_up_nobody() {
+    let server = Server::start().await;
+    let (mut writer, _) = server.join("a", "Ada").await;
+    let (_idle, slow) = server.join("a", "Bo").await;
+    assert_eq!(writer.hear().await["event"]["kind"], "participant_joined");
+    let text = "x".repeat(CHAT_CHARS_MAX);
+    for id in 0..20_000 {
+        writer.say(json!({ "type": "chat", "id": id, "text": text })).await;
+        for _ in 0..2 {
+            let message = writer.hear().await;
+            if message["event"]["kind"] == "participant_left" {
+                assert_eq!(message["event"], json!({ "kind": "participant_left", "participant": slow, "reason": "too_slow" }));
+                return;
+            }
+        }
+    }
+    panic!("the one who does not read is still there");
 }
 
 #[tokio::test]
