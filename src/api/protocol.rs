@@ -43,6 +43,21 @@ pub enum RoomMode {
     Broadcast,
 }
 
+/// What participants are asked to publish; who cannot publishes something else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum VideoCodec {
+    /// Every browser decodes it.
+    #[default]
+    Vp8,
+    /// Smaller at the same quality.
+    Vp9,
+    /// Often made in hardware.
+    H264,
+    /// The smallest, and the dearest to make.
+    Av1,
+}
+
 /// Says which section of the offer (by its `mid`) publishes what.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(deny_unknown_fields)]
@@ -439,6 +454,8 @@ pub struct Room {
     pub name: String,
     /// Who fills its slots.
     pub mode: RoomMode,
+    /// What its participants are asked to publish.
+    pub video_codec: VideoCodec,
     /// Participants, without viewers.
     pub participants: u32,
     /// Viewers.
@@ -458,6 +475,9 @@ pub struct NewRoom {
     /// Who fills its slots.
     #[serde(default)]
     pub mode: RoomMode,
+    /// What its participants are asked to publish; VP8 if absent.
+    #[serde(default)]
+    pub video_codec: VideoCodec,
 }
 
 #[cfg(test)]
@@ -602,7 +622,7 @@ mod tests {
                 text.push_str(&format!("\n{}", laid_out(&format!("{docs}export {}", $name::decl(&ts_rs::Config::new())))));
             )*};
         }
-        declare!(Source Role RoomMode PublishedSection View ClientMessage Track Participant SectionTrack SlotReason Slot Speaker LeaveReason);
+        declare!(Source Role RoomMode VideoCodec PublishedSection View ClientMessage Track Participant SectionTrack SlotReason Slot Speaker LeaveReason);
         declare!(RoomEvent ErrorBody ServerMessage Room NewRoom);
         text
     }

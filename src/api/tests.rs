@@ -268,15 +268,15 @@ async fn sockets_are_for_rooms_and_for_our_own_page() {
 #[tokio::test]
 async fn rooms_as_resources() {
     let server = Server::start().await;
-    let new = json!({ "name": "产品", "mode": "broadcast" }).to_string();
+    let new = json!({ "name": "产品", "mode": "broadcast", "video_codec": "vp9" }).to_string();
     let (status, head, body) = server.http("POST", "/api/v1/rooms", "Content-Type: application/json\r\n", &new).await;
     assert_eq!(status, 201, "{body}");
     assert!(head.contains("\r\nlocation: /api/v1/rooms/%E4%BA%A7%E5%93%81\r\n"), "{head}");
-    let room = json!({ "name": "产品", "mode": "broadcast", "participants": 0, "viewers": 0, "tracks": 0, "permanent": true });
+    let room = json!({ "name": "产品", "mode": "broadcast", "video_codec": "vp9", "participants": 0, "viewers": 0, "tracks": 0, "permanent": true });
     assert_eq!(serde_json::from_str::<Value>(&body).expect("JSON"), room);
 
     let (_client, _) = server.join("b", "Ada").await;
-    let begun = json!({ "name": "b", "mode": "conference", "participants": 1, "viewers": 0, "tracks": 0, "permanent": false });
+    let begun = json!({ "name": "b", "mode": "conference", "video_codec": "vp8", "participants": 1, "viewers": 0, "tracks": 0, "permanent": false });
     assert_eq!(server.json("GET", "/api/v1/rooms", "").await, (200, json!([begun, room])));
     assert_eq!(server.json("GET", "/api/v1/rooms/%E4%BA%A7%E5%93%81", "").await, (200, room));
 

@@ -9,7 +9,7 @@ use crate::id::{PeerId, TrackId};
 use crate::limits::{OFFER_SECTIONS_MAX, VIEW_TRACKS_MAX};
 use crate::people::{Event, LeaveReason, Numbered, Participant, Profile, Source, TrackInfo};
 use crate::room::{Filler, SlotReason, SlotState, Speaker, View};
-use crate::sfu::{Action, Declared, Entry, Joined, Notice, NumberedSection, RoomInfo};
+use crate::sfu::{Action, Declared, Entry, Joined, Notice, NumberedSection, RoomInfo, RoomOptions, VideoCodec};
 
 /// What a client said, in our words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ pub fn said(text: &str, identity: &str) -> Result<Said, Unfit> {
         ClientMessage::Join { id, name, role, metadata, mode, offer, tracks } => {
             let declared = declared(tracks).map_err(|error| Unfit { id: Some(id), error })?;
             let profile = Profile { identity: identity.to_owned(), name: name.trim().to_owned(), metadata };
-            let entry = Entry { profile, viewer: role == wire::Role::Viewer, filler: filler(mode) };
+            let entry = Entry { profile, viewer: role == wire::Role::Viewer, options: room_options(mode, wire::VideoCodec::default()) };
             Ok(Said::Join { id, entry, offer, declared })
         }
         ClientMessage::Offer { id, offer, tracks } => {
@@ -125,11 +125,27 @@ fn source(source: wire::Source) -> Source {
     }
 }
 
-/// The policy that a mode means.
-pub fn filler(mode: wire::RoomMode) -> Filler {
-    match mode {
+/// What a room is to be like.
+pub fn room_options(mode: wire::RoomMode, video_codec: wire::VideoCodec) -> RoomOptions {
+    let filler = match mode {
         wire::RoomMode::Conference => Filler::Conference,
         wire::RoomMode::Broadcast => Filler::Broadcast,
+    };
+    let publish = match video_codec {
+        wire::VideoCodec::Vp8 => VideoCodec::Vp8,
+        wire::VideoCodec::Vp9 => VideoCodec::Vp9,
+        wire::VideoCodec::H264 => VideoCodec::H264,
+        wire::VideoCodec::Av1 => VideoCodec::Av1,
+    };
+    RoomOptions { filler, publish }
+}
+
+fn wire_codec(codec: VideoCodec) -> wire::VideoCodec {
+    match codec {
+        VideoCodec::Vp8 => wire::VideoCodec::Vp8,
+        VideoCodec::Vp9 => wire::VideoCodec::Vp9,
+        VideoCodec::H264 => wire::VideoCodec::H264,
+        VideoCodec::Av1 => wire::VideoCodec::Av1,
     }
 }
 
@@ -204,12 +220,13 @@ pub fn wire_notice(notice: Notice) -> ServerMessage {
 
 /// A room as REST shows it.
 pub fn wire_room(room: &RoomInfo) -> wire::Room {
-    let RoomInfo { name, filler, permanent, snapshot } = room;
+    let RoomInfo { name, options, permanent, snapshot } = room;
     let tracks: usize = snapshot.participants.iter().map(|participant| participant.tracks.len()).sum();
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     wire::Room {
         name: name.to_string(),
-        mode: wire_mode(*filler),
+        mode: wire_mode(options.filler),
+        video_codec: wire_codec(options.publish),
         participants: count(snapshot.participants.len()),
         viewers: snapshot.viewers,
         tracks: count(tracks),
@@ -294,11 +311,12 @@ mod tests {
             Declared { mid: "a".into(), source: Source::ScreenAudio, muted: false },
             Declared { mid: "b".into(), source: Source::Screen, muted: true },
         ];
-        let entry = Entry { profile, viewer: false, filler: Filler::Broadcast };
+        let options = RoomOptions { filler: Filler::Broadcast, publish: VideoCodec::Vp8 };
+        let entry = Entry { profile, viewer: false, options };
         assert_eq!(read(message), Ok(Said::Join { id: 7, entry, offer: "v=0".into(), declared }));
 
         let profile = Profile { identity: "guest-x".into(), name: String::new(), metadata: String::new() };
-        let entry = Entry { profile, viewer: true, filler: Filler::Conference };
+        let entry = Entry { profile, viewer: true, options: RoomOptions::default() };
         let viewer = read(json!({ "type": "join", "id": 7, "role": "viewer", "offer": "v=0" }));
         assert_eq!(viewer, Ok(Said::Join { id: 7, entry, offer: "v=0".into(), declared: vec![] }));
     }
@@ -425,9 +443,17 @@ mod tests {
         let one = |peer, count| Participant { peer: PeerId(peer), profile: profile.clone(), hand: None, tracks: tracks(count) };
         let snapshot = Snapshot { seq: 1, participants: vec![one(1, 2), one(2, 3)], raised: vec![], viewers: 7 };
         let name = crate::id::RoomName::parse("a").expect("a good name");
-        let room = wire_room(&RoomInfo { name, filler: Filler::Broadcast, permanent: true, snapshot });
-        let counted =
-            wire::Room { name: "a".into(), mode: wire::RoomMode::Broadcast, participants: 2, viewers: 7, tracks: 5, permanent: true };
+        let options = RoomOptions { filler: Filler::Broadcast, publish: VideoCodec::Vp9 };
+        let room = wire_room(&RoomInfo { name, options, permanent: true, snapshot });
+        let counted = wire::Room {
+            name: "a".into(),
+            mode: wire::RoomMode::Broadcast,
+            video_codec: wire::VideoCodec::Vp9,
+            participants: 2,
+            viewers: 7,
+            tracks: 5,
+            permanent: true,
+        };
         assert_eq!(room, counted);
     }
 }

@@ -13,15 +13,15 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-use super::command::{Action, Arrival, Declared, Entry, Joined, Notice, NumberedSection, Refusal, RoomInfo};
+use super::command::{Action, Arrival, Declared, Entry, Joined, Notice, NumberedSection, Refusal, RoomInfo, RoomOptions};
 use super::demux::Demux;
 use super::hall::Hall;
 use super::timers::{Timers, Waiter};
 use crate::id::{PeerId, RoomName};
 use crate::metrics::{Present, ShardCounters};
 use crate::people::{self, LeaveReason, PeopleError};
-use crate::room::{self, Filler, Forward};
-use crate::webrtc::{Answer, EgressCounters, Offer, Path, Peer, ntp_time_to_unix_ms};
+use crate::room::{self, Forward};
+use crate::webrtc::{Answer, EgressCounters, Offer, Path, Peer, VideoCodec, ntp_time_to_unix_ms};
 
 mod flow;
 
@@ -81,11 +81,11 @@ impl Core {
     // Commands.
 
     /// Makes a room that stays.
-    pub fn create(&mut self, room: RoomName, filler: Filler, now: Instant) -> Result<(), Refusal> {
+    pub fn create(&mut self, room: RoomName, options: RoomOptions, now: Instant) -> Result<(), Refusal> {
         if self.names.contains_key(&room) {
             return Err(Refusal::RoomExists);
         }
-        self.begin(room, filler, true, now);
+        self.begin(room, options, true, now);
         Ok(())
     }
 
@@ -108,7 +108,7 @@ impl Core {
         let Arrival { media, negotiated, declared } = arrival;
         let key = match self.names.get(room) {
             Some(key) => *key,
-            None => self.begin(room.clone(), entry.filler, false, now),
+            None => self.begin(room.clone(), entry.options, false, now),
         };
         let (identity, viewer) = (entry.profile.identity.clone(), entry.viewer);
         let same = self.halls[key].as_ref().and_then(|hall| hall.people.find_identity(&identity));
@@ -120,7 +120,7 @@ impl Core {
         }
         let Some(hall) = &mut self.halls[key] else { return Err(Refusal::NoRoom) };
         let joined = hall.join(peer, entry, &negotiated, &declared, now).map(|tracks| {
-            let (filler, snapshot) = (hall.filler(), hall.people.snapshot());
+            let (filler, snapshot) = (hall.options().filler, hall.people.snapshot());
             Joined { peer, identity, filler, tracks, snapshot }
         });
         // The others are told before the newcomer listens.
@@ -158,7 +158,8 @@ impl Core {
         let Some(member) = self.members.get_mut(&peer) else { return Err(PeopleError::NoParticipant(peer).into()) };
         let viewer = member.viewer;
         let before: Vec<NumberedSection> = member.media.tracks().map(|(mid, track)| NumberedSection { mid, track }).collect();
-        let answered = catch_unwind(AssertUnwindSafe(|| member.media.offer(offer, now)));
+        let publish = self.halls[key].as_ref().map_or_else(VideoCodec::default, |hall| hall.options().publish);
+        let answered = catch_unwind(AssertUnwindSafe(|| member.media.offer(offer, publish, now)));
         let Ok(answered) = answered else {
             self.on_panic(peer, now);
             return Err(Refusal::Offer("it broke the connection".into()));
@@ -289,12 +290,12 @@ impl Core {
 
     // Inside.
 
-    fn begin(&mut self, name: RoomName, filler: Filler, permanent: bool, now: Instant) -> usize {
+    fn begin(&mut self, name: RoomName, options: RoomOptions, permanent: bool, now: Instant) -> usize {
         let key = self.halls.iter().position(Option::is_none).unwrap_or_else(|| {
             self.halls.push(None);
             self.halls.len() - 1
         });
-        let hall = Hall::new(name.clone(), filler, permanent, self.rng.fork(), now);
+        let hall = Hall::new(name.clone(), options, permanent, self.rng.fork(), now);
         self.timers.set(Waiter::Hall(key), hall.timeout());
         self.halls[key] = Some(hall);
         self.names.insert(name, key);

@@ -227,7 +227,7 @@ impl Shard {
 
     fn obey(&mut self, command: Command, now: Instant) {
         match command {
-            Command::Create { room, filler, reply } => drop(reply.send(self.core.create(room, filler, now))),
+            Command::Create { room, options, reply } => drop(reply.send(self.core.create(room, options, now))),
             Command::Close { room, reply } => drop(reply.send(self.core.close(&room, LeaveReason::RoomClosed, now))),
             Command::Join { room, peer, entry, arrival, notices, reply } => {
                 let joined = self.core.join(&room, peer, entry, arrival, now);

@@ -14,8 +14,8 @@ use crate::id::{PeerId, RoomName};
 use crate::people::{LeaveReason, Profile, Source};
 use crate::room::{Filler, View};
 use crate::shard::Core;
-use crate::shard::command::{Action, Arrival, Declared, Entry, Joined, Notice, Refusal};
-use crate::webrtc::{Offer, Path, Peer, PeerConfig, certificate};
+use crate::shard::command::{Action, Arrival, Declared, Entry, Joined, Notice, Refusal, RoomOptions};
+use crate::webrtc::{Offer, Path, Peer, PeerConfig, VideoCodec, certificate};
 
 const STEP: Duration = Duration::from_millis(1);
 /// Datagrams of one run, as the kernel takes them.
@@ -98,7 +98,7 @@ impl World {
         let config = PeerConfig { certificate: shared_certificate(), addresses: vec![self.server] };
         let epoch = (self.start, 3_900_000_000 << 32);
         let offer = Offer::parse(&offer).map_err(Refusal::Offer)?;
-        let (media, answer, negotiated) = Peer::accept(&config, offer, epoch, self.now).map_err(Refusal::Offer)?;
+        let (media, answer, negotiated) = Peer::accept(&config, offer, VideoCodec::default(), epoch, self.now).map_err(Refusal::Offer)?;
         let source = |video| if video { Source::Camera } else { Source::Microphone };
         let declared = client.sections().into_iter().map(|(mid, video)| Declared { mid, source: source(video), muted: false }).collect();
         let viewer = kit.layers == 0 && !kit.microphone;
@@ -106,7 +106,13 @@ impl World {
         let profile = Profile { identity: identity.to_string(), name, metadata: String::new() };
         let arrival = Arrival { media: Box::new(media), negotiated, declared };
         let peer = PeerId(index as u32);
-        let Joined { .. } = self.core.join(&self.room, peer, Entry { profile, viewer, filler }, arrival, self.now)?;
+        let Joined { .. } = self.core.join(
+            &self.room,
+            peer,
+            Entry { profile, viewer, options: RoomOptions { filler, ..RoomOptions::default() } },
+            arrival,
+            self.now,
+        )?;
         client.accept(peer, &answer.print(), self.now);
         self.by_peer.insert(peer, index);
         self.by_address.insert(address, index);

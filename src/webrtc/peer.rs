@@ -19,7 +19,7 @@ use str0m::rtp::Ssrc;
 use str0m::{Candidate, Rtc};
 
 use super::egress::{Egress, StreamConfig};
-use super::offer::{Answer, Offer};
+use super::offer::{Answer, Offer, VideoCodec};
 use super::{tap, translate};
 use crate::id::{LayerIndex, SlotIndex, TrackId};
 use crate::limits::{CONNECT_TIMEOUT, DATA_BYTES_MAX, SLOTS_PER_PEER_MAX};
@@ -170,8 +170,14 @@ impl std::fmt::Debug for Peer {
 }
 
 impl Peer {
-    /// Builds a connection from a first offer. `epoch`: a moment and its NTP time. The error is for the one who wrote the offer.
-    pub fn accept(config: &PeerConfig, offer: Offer, epoch: (Instant, u64), now: Instant) -> Result<(Peer, Answer, Negotiated), String> {
+    /// Builds a connection from a first offer; the client is asked to publish `publish`. `epoch`: a moment and its NTP time. The error is for the one who wrote the offer.
+    pub fn accept(
+        config: &PeerConfig,
+        offer: Offer,
+        publish: VideoCodec,
+        epoch: (Instant, u64),
+        now: Instant,
+    ) -> Result<(Peer, Answer, Negotiated), String> {
         let (mut rtc, keys) = tap::build(translate::config(config.certificate.clone()), now);
         for address in &config.addresses {
             let candidate = Candidate::host(*address, "udp").map_err(|e| e.to_string())?;
@@ -200,12 +206,12 @@ impl Peer {
             #[cfg(test)]
             poisoned: false,
         };
-        let (answer, negotiated) = peer.offer(offer, now)?;
+        let (answer, negotiated) = peer.offer(offer, publish, now)?;
         Ok((peer, answer, negotiated))
     }
 
-    /// Accepts an offer, the first or a further one. An error leaves what was there before.
-    pub fn offer(&mut self, offer: Offer, now: Instant) -> Result<(Answer, Negotiated), String> {
+    /// Accepts an offer, the first or a further one; the client is asked to publish `publish`. An error leaves what was there before.
+    pub fn offer(&mut self, offer: Offer, publish: VideoCodec, now: Instant) -> Result<(Answer, Negotiated), String> {
         // str0m's answer lists the send streams it knows, and it must know none at any other time (facts/egress, rules 1 and 2).
         self.lend_streams();
         let answered = self.rtc.sdp_api().accept_offer(offer.sdp);
@@ -224,7 +230,8 @@ impl Peer {
         self.codecs = params.iter().filter_map(|p| Some((*p.pt(), translate::codec(p)?))).collect();
         debug_assert_eq!(self.slots.len(), known + negotiated.new_slots.len());
         self.drain(now);
-        Ok((Answer(answer), negotiated))
+        let published = negotiated.published.iter().map(|p| p.mid.clone()).collect();
+        Ok((Answer { sdp: answer, publish, published }, negotiated))
     }
 
     /// Tells str0m of our streams, so that the answer keeps their SSRCs.

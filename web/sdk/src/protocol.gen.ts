@@ -10,6 +10,9 @@ export type Role = "participant" | "viewer";
 /** Who fills the slots of a room when nobody says otherwise. */
 export type RoomMode = "conference" | "broadcast";
 
+/** What participants are asked to publish; who cannot publishes something else. */
+export type VideoCodec = "vp8" | "vp9" | "h264" | "av1";
+
 /** Says which section of the offer (by its `mid`) publishes what. */
 export type PublishedSection = {
   /** The section's `a=mid`. */
@@ -235,6 +238,8 @@ export type Room = {
   name: string,
   /** Who fills its slots. */
   mode: RoomMode,
+  /** What its participants are asked to publish. */
+  video_codec: VideoCodec,
   /** Participants, without viewers. */
   participants: number,
   /** Viewers. */
@@ -249,4 +254,6 @@ export type NewRoom = {
   /** Its name. */
   name: string,
   /** Who fills its slots. */
-  mode: RoomMode, };
+  mode: RoomMode,
+  /** What its participants are asked to publish; VP8 if absent. */
+  video_codec: VideoCodec, };
