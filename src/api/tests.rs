@@ -224,10 +224,13 @@ async fn who_does_not_read_is_sent_out_and_holds_up_nobody() {
     let (mut writer, _) = server.join("a", "Ada").await;
     let (_idle, slow) = server.join("a", "Bo").await;
     assert_eq!(writer.hear().await["event"]["kind"], "participant_joined");
-    let text = "x".repeat(CHAT_CHARS_MAX);
-    for id in 0..20_000 {
-        writer.say(json!({ "type": "chat", "id": id, "text": text })).await;
-        for _ in 0..2 {
+    // 8 kB each, some at once: the kernel keeps megabytes for a reader before anybody waits.
+    let text = "🙂".repeat(CHAT_CHARS_MAX);
+    for _ in 0..300 {
+        for id in 0..32 {
+            writer.say(json!({ "type": "chat", "id": id, "text": text })).await;
+        }
+        for _ in 0..64 {
             let message = writer.hear().await;
             if message["event"]["kind"] == "participant_left" {
                 assert_eq!(message["event"], json!({ "kind": "participant_left", "participant": slow, "reason": "too_slow" }));
