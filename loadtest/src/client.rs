@@ -158,10 +158,7 @@ impl Client {
             self.seen.media_address = Some(path.remote);
             self.path = Some(path);
         }
-        let only = self.path.map(|path| format!(" {} {} ", path.remote.ip(), path.remote.port()));
-        let keep = |line: &&str| !line.starts_with("a=candidate:") || only.as_ref().is_none_or(|only| line.contains(only));
-        let answer: String = answer.lines().filter(keep).flat_map(|line| [line, "\r\n"]).collect();
-        let answer = SdpAnswer::from_sdp_string(&answer).map_err(|error| error.to_string())?;
+        let answer = SdpAnswer::from_sdp_string(&self.edit(answer)).map_err(|error| error.to_string())?;
         let pending = self.pending.take().ok_or("an answer without an offer")?;
         self.rtc.sdp_api().accept_answer(pending, answer).map_err(|error| error.to_string())?;
         if self.seen.is_connected() {
@@ -169,6 +166,15 @@ impl Client {
         }
         self.drain(now);
         Ok(())
+    }
+
+    /// The answer without the addresses that are not used. What it says of the size of data messages is left out too, so that the server's limit
+    /// can be tried and not only the one in our own stack.
+    fn edit(&self, answer: &str) -> String {
+        let only = self.path.map(|path| format!(" {} {} ", path.remote.ip(), path.remote.port()));
+        let other = |line: &str| line.starts_with("a=candidate:") && only.as_ref().is_some_and(|only| !line.contains(only));
+        let line = |line| if line_is_size(line) { "a=max-message-size:262144" } else { line };
+        answer.lines().filter(|line| !other(line)).flat_map(|text| [line(text), "\r\n"]).collect()
     }
 
     /// The server said something. Answers are for [`Client::handle_answer`] too.
@@ -348,6 +354,10 @@ impl Client {
         }
         faults.into_iter().for_each(|fault| self.seen.fault(fault));
     }
+}
+
+fn line_is_size(line: &str) -> bool {
+    line.starts_with("a=max-message-size:")
 }
 
 fn named(mid: &str, faults: Vec<String>) -> Vec<String> {
