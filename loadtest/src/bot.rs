@@ -1,0 +1,379 @@
+//! One participant with its sockets: a task that carries text between the WebSocket and the [`Client`], datagrams between it and the network, and
+//! the time. Whoever holds the [`Bot`] gives it orders and looks at what it has [`Seen`].
+//!
+//! ```text
+//! Bot ── orders ──► task ◄──► WebSocket
+//!  └── looks at ──► Client ◄──► UDP
+//! ```
+//!
+//! A `Bot` that is dropped vanishes: its sockets are closed without a word.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use ninefold::api::protocol::{ClientMessage, ErrorBody, RoomMode, ServerMessage, Source, View};
+use socket2::SockRef;
+use tokio::net::UdpSocket;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{sleep_until, timeout};
+
+use crate::client::{Client, Path};
+use crate::http::Target;
+use crate::media::Camera;
+use crate::seen::Seen;
+use crate::signal::{Gone, Signal, SignalError};
+
+pub use crate::client::BotKit;
+
+/// An answer of the server that takes longer is none.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes that the system keeps for a bot that is not at work just now; it gives what it allows.
+const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
+/// Datagrams read before something else gets its turn.
+const READ_AT_ONCE: usize = 64;
+/// Orders waiting for the task. Full: who gives them waits.
+const ORDERS_MAX: usize = 64;
+
+/// Why a bot is not in the room.
+#[derive(Debug, thiserror::Error)]
+pub enum BotError {
+    /// The WebSocket could not be opened.
+    #[error(transparent)]
+    Signal(#[from] SignalError),
+    /// The server refused the join.
+    #[error("the server refuses the join ({}): {}", .0.code, .0.message)]
+    Refused(ErrorBody),
+    /// The WebSocket ended before the answer.
+    #[error("there was no answer to the join: {0}")]
+    Gone(Gone),
+    /// The server does not answer.
+    #[error("there was no answer to the join in {} s", ANSWER_TIMEOUT.as_secs())]
+    Silent,
+    /// The answer cannot be used.
+    #[error("the answer cannot be used: {0}")]
+    BadAnswer(String),
+    /// No UDP socket.
+    #[error("no UDP socket: {0} (each bot takes two file descriptors: `ulimit -n` says how many there may be)")]
+    Socket(#[from] io::Error),
+}
+
+/// Where a bot goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The server.
+    pub target: Target,
+    /// The room.
+    pub room: String,
+    /// Its mode, if the bot begins it.
+    pub mode: RoomMode,
+}
+
+/// A participant.
+#[derive(Debug)]
+pub struct Bot {
+    client: Arc<Mutex<Client>>,
+    changed: watch::Receiver<()>,
+    orders: mpsc::Sender<Order>,
+    next_id: AtomicU32,
+}
+
+enum Order {
+    /// Say something that is answered.
+    Ask(u32, ClientMessage, oneshot::Sender<Result<(), ErrorBody>>),
+    /// Say goodbye.
+    Leave,
+    /// The client has something to send.
+    Flush,
+}
+
+impl Bot {
+    /// Enters a room. When this returns, the server has answered; media connects from then on.
+    pub async fn join(place: &Place, kit: &BotKit) -> Result<Bot, BotError> {
+        let began = Instant::now();
+        let mut signal = Signal::connect(&place.target, &place.room, None).await?;
+        let (mut client, offer) = Client::new(kit, began);
+        let (name, role, tracks) = (kit.name.clone(), kit.role, client.sections());
+        let join = ClientMessage::Join { id: 1, name, role, metadata: String::new(), mode: place.mode, offer, tracks };
+        signal.say(&join).await.map_err(BotError::Gone)?;
+        let joined = timeout(ANSWER_TIMEOUT, signal.hear()).await.map_err(|_| BotError::Silent)?.map_err(BotError::Gone)?;
+        let answer = match &joined {
+            ServerMessage::Joined { answer, .. } => answer.clone(),
+            ServerMessage::Error { error, .. } => return Err(BotError::Refused(error.clone())),
+            other => return Err(BotError::BadAnswer(format!("{other:?} instead of joined"))),
+        };
+        client.handle_message(joined, Instant::now());
+        let remote = choose(&candidates(&answer)).ok_or_else(|| BotError::BadAnswer("it has no candidates".into()))?;
+        let socket = bind(remote)?;
+        let path = Path { local: socket.local_addr()?, remote };
+        client.handle_answer(&answer, Some(path), Instant::now()).map_err(BotError::BadAnswer)?;
+
+        let client = Arc::new(Mutex::new(client));
+        let (orders, orders_receiver) = mpsc::channel(ORDERS_MAX);
+        let (changes, changed) = watch::channel(());
+        let task = Task { client: Arc::clone(&client), changes, signal, socket, remote, waiting: HashMap::new(), buffer: vec![0; 2_048] };
+        tokio::spawn(task.run(orders_receiver));
+        Ok(Bot { client, changed, orders, next_id: AtomicU32::new(2) })
+    }
+
+    /// Looks at what it has seen.
+    pub fn look<T>(&self, look: impl FnOnce(&Seen) -> T) -> T {
+        look(&self.client().seen)
+    }
+
+    /// The client behind it, for as long as nothing is awaited.
+    pub fn client(&self) -> MutexGuard<'_, Client> {
+        lock(&self.client)
+    }
+
+    /// One's own number.
+    pub fn participant(&self) -> u32 {
+        self.look(|seen| seen.participant)
+    }
+
+    /// The number of one's own track.
+    pub fn track(&self, source: Source) -> Option<u32> {
+        let client = self.client();
+        let section = client.sections().into_iter().find(|section| section.source == source)?;
+        client.seen.tracks.iter().find(|track| track.mid == section.mid).map(|track| track.track)
+    }
+
+    /// Waits until it has seen something. `false`: not within `time`.
+    pub async fn wait(&self, time: Duration, mut seen: impl FnMut(&Seen) -> bool) -> bool {
+        let mut changed = self.changed.clone();
+        let waited = timeout(time, async {
+            while !self.look(&mut seen) {
+                if changed.changed().await.is_err() {
+                    return self.look(&mut seen); // nothing more will change
+                }
+            }
+            true
+        });
+        waited.await.unwrap_or(false)
+    }
+
+    /// Chooses what is shown.
+    pub async fn view(&self, view: View) -> Result<(), ErrorBody> {
+        self.ask(|id| ClientMessage::View { id, view }).await
+    }
+
+    /// Mutes or unmutes one's own track. The bot goes on sending: the server must not forward it.
+    pub async fn mute(&self, track: u32, muted: bool) -> Result<(), ErrorBody> {
+        self.ask(|id| ClientMessage::Mute { id, track, muted }).await
+    }
+
+    /// Writes to everybody or to one.
+    pub async fn chat(&self, text: &str, to: Option<u32>) -> Result<(), ErrorBody> {
+        self.ask(|id| ClientMessage::Chat { id, text: text.to_owned(), to }).await
+    }
+
+    /// Raises or lowers one's hand.
+    pub async fn hand(&self, raised: bool) -> Result<(), ErrorBody> {
+        self.ask(|id| ClientMessage::Hand { id, raised }).await
+    }
+
+    /// Changes one's own name or metadata.
+    pub async fn update(&self, name: Option<&str>, metadata: Option<&str>) -> Result<(), ErrorBody> {
+        self.ask(|id| ClientMessage::Update { id, name: name.map(str::to_owned), metadata: metadata.map(str::to_owned) }).await
+    }
+
+    /// Publishes one more picture, by a further offer.
+    pub async fn publish(&self, source: Source, camera: Camera) -> Result<(), ErrorBody> {
+        let (offer, tracks) = {
+            let mut client = self.client();
+            (client.offer_video(source, camera), client.sections())
+        };
+        self.ask(|id| ClientMessage::Offer { id, offer, tracks }).await
+    }
+
+    /// Sends through a data channel, to one participant or (0) to everybody.
+    pub async fn data(&self, reliable: bool, to: u32, payload: &[u8]) -> bool {
+        let sent = self.client().send_data(reliable, to, payload, Instant::now());
+        // An error says that the bot has ended; then nothing is sent.
+        sent && self.orders.send(Order::Flush).await.is_ok()
+    }
+
+    /// Says goodbye and waits until the server has closed the socket.
+    pub async fn leave(&self) -> bool {
+        // An error says that it has ended already.
+        let _ = self.orders.send(Order::Leave).await;
+        self.wait(ANSWER_TIMEOUT, |seen| seen.ended).await
+    }
+
+    async fn ask(&self, message: impl FnOnce(u32) -> ClientMessage) -> Result<(), ErrorBody> {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let (sender, answer) = oneshot::channel();
+        // If the task has ended, it drops the sender, which is an answer too.
+        let _ = self.orders.send(Order::Ask(id, message(id), sender)).await;
+        let failure = |message: &str| ErrorBody { code: "no_answer".into(), message: message.into() };
+        match timeout(ANSWER_TIMEOUT, answer).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(failure("the bot is not in the room any more")),
+            Err(_) => Err(failure("the server does not answer")),
+        }
+    }
+}
+
+/// What runs a bot.
+struct Task {
+    client: Arc<Mutex<Client>>,
+    changes: watch::Sender<()>,
+    signal: Signal,
+    socket: UdpSocket,
+    remote: SocketAddr,
+    waiting: HashMap<u32, oneshot::Sender<Result<(), ErrorBody>>>,
+    buffer: Vec<u8>,
+}
+
+impl Task {
+    async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
+        loop {
+            let wake = self.flush();
+            let goes_on = tokio::select! {
+                heard = self.signal.hear() => self.on_heard(heard),
+                readable = self.socket.readable() => {
+                    self.read();
+                    readable.is_ok()
+                }
+                () = sleep_until(wake.into()) => true,
+                order = orders.recv() => match order {
+                    Some(order) => self.on_order(order).await,
+                    None => return, // dropped: vanishes
+                },
+            };
+            if !goes_on {
+                break;
+            }
+        }
+        let mut client = lock(&self.client);
+        client.seen.ended = true;
+        drop(client);
+        self.changes.send_replace(());
+    }
+
+    /// Lets time pass and sends what waits. Returns when to come again.
+    fn flush(&mut self) -> Instant {
+        let mut client = lock(&self.client);
+        client.handle_timeout(Instant::now());
+        while let Some(datagram) = client.poll_datagram() {
+            // A full buffer or a server that is gone: what matters is sent again, as on any network.
+            let _ = self.socket.try_send_to(&datagram, self.remote);
+        }
+        let wake = client.timeout();
+        drop(client);
+        self.changes.send_replace(());
+        wake
+    }
+
+    fn read(&mut self) {
+        let mut client = lock(&self.client);
+        for _ in 0..READ_AT_ONCE {
+            match self.socket.try_recv_from(&mut self.buffer) {
+                Ok((length, from)) => client.handle_datagram(from, &self.buffer[..length], Instant::now()),
+                // Empty; or the server's port is closed, which the WebSocket tells better.
+                Err(_) => break,
+            }
+        }
+    }
+
+    fn on_heard(&mut self, heard: Result<ServerMessage, Gone>) -> bool {
+        let mut client = lock(&self.client);
+        let message = match heard {
+            Ok(message) => message,
+            Err(Gone::Closed(_)) => return false,
+            Err(gone) => {
+                client.seen.fault(gone.to_string());
+                return false;
+            }
+        };
+        let answered = match &message {
+            ServerMessage::Done { id } => Some((*id, Ok(()))),
+            ServerMessage::Error { id: Some(id), error } => Some((*id, Err(error.clone()))),
+            ServerMessage::Answered { id, answer, .. } => {
+                let bad = |message| ErrorBody { code: "bad_answer".into(), message };
+                Some((*id, client.handle_answer(answer, None, Instant::now()).map_err(bad)))
+            }
+            ServerMessage::Error { id: None, error } => {
+                client.seen.fault(format!("an error that belongs to nothing: {}", error.message));
+                None
+            }
+            _ => None,
+        };
+        client.handle_message(message, Instant::now());
+        if let Some((id, answer)) = answered {
+            match self.waiting.remove(&id) {
+                // Nobody may be waiting for it any more.
+                Some(sender) => drop(sender.send(answer)),
+                None => client.seen.fault(format!("an answer to {id}, which nobody asked")),
+            }
+        }
+        true
+    }
+
+    async fn on_order(&mut self, order: Order) -> bool {
+        let said = match order {
+            Order::Ask(id, message, answer) => {
+                self.waiting.insert(id, answer);
+                self.signal.say(&message).await
+            }
+            Order::Leave => self.signal.say(&ClientMessage::Leave {}).await,
+            Order::Flush => Ok(()),
+        };
+        said.is_ok()
+    }
+}
+
+fn lock(client: &Mutex<Client>) -> MutexGuard<'_, Client> {
+    // A panic in a test must not hide behind another one.
+    client.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The UDP addresses that an answer names, each once.
+pub fn candidates(answer: &str) -> Vec<SocketAddr> {
+    let mut found = vec![];
+    for line in answer.lines().filter_map(|line| line.strip_prefix("a=candidate:")) {
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        if let [_, _, "udp" | "UDP", _, ip, port, ..] = words[..]
+            && let (Ok(ip), Ok(port)) = (ip.parse(), port.parse())
+            && !found.contains(&SocketAddr::new(ip, port))
+        {
+            found.push(SocketAddr::new(ip, port));
+        }
+    }
+    found
+}
+
+/// On loopback if the server is there, else the server's first address.
+fn choose(candidates: &[SocketAddr]) -> Option<SocketAddr> {
+    candidates.iter().find(|address| address.ip().is_loopback()).or(candidates.first()).copied()
+}
+
+/// A socket of our own with the address from which the server is reached.
+fn bind(remote: SocketAddr) -> io::Result<UdpSocket> {
+    let any: IpAddr = if remote.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let probe = std::net::UdpSocket::bind((any, 0))?;
+    probe.connect(remote)?;
+    let socket = std::net::UdpSocket::bind((probe.local_addr()?.ip(), 0))?;
+    // It is a wish; what the system gives is enough for some bots.
+    let _ = SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER);
+    socket.set_nonblocking(true)?;
+    UdpSocket::from_std(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn candidates_of_an_answer() {
+        let answer = "v=0\r\na=candidate:1 1 udp 2130706431 192.0.2.1 10000 typ host\r\na=candidate:2 1 tcp 1 192.0.2.1 10000 typ host\r\n\
+                      a=candidate:1 1 udp 2130706431 192.0.2.1 10000 typ host\r\na=candidate:3 1 UDP 1 ::1 10001 typ host ufrag x\r\n";
+        let found = candidates(answer);
+        assert_eq!(found, ["192.0.2.1:10000".parse().expect("an address"), "[::1]:10001".parse().expect("an address")]);
+        assert_eq!(choose(&found), Some(found[1]));
+        assert_eq!(choose(&found[..1]), Some(found[0]));
+    }
+}

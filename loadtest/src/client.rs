@@ -1,0 +1,370 @@
+//! The media of one bot: a str0m client that publishes made media and judges what it receives. Sans-IO: offers, answers, messages, datagrams and
+//! `now` in; datagrams out. `bot` gives it a WebSocket, a UDP socket and a clock.
+//!
+//! ```text
+//! handle_answer · handle_message · handle_datagram · handle_timeout  →  poll_datagram · seen
+//! ```
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use ninefold::api::protocol::{PublishedSection, Role, ServerMessage, Source};
+use str0m::change::{SdpAnswer, SdpPendingOffer};
+use str0m::channel::{ChannelConfig, ChannelId, Reliability};
+use str0m::format::Codec;
+use str0m::media::{Direction, MediaKind, Mid, Rid, Simulcast, SimulcastLayer};
+use str0m::net::{Protocol, Receive};
+use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite};
+use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc, RtcConfig};
+
+use crate::media::{self, Audio, Camera, Made, RIDS, Video};
+use crate::seen::{Data, Seen};
+use crate::slot::{Arrived, Slot};
+
+/// Silence and speech in −dBov.
+const SPEECH: i8 = -20;
+
+/// What a bot brings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BotKit {
+    /// Display name.
+    pub name: String,
+    /// Participant or viewer.
+    pub role: Role,
+    /// Camera, if there is one.
+    pub camera: Option<Camera>,
+    /// Microphone.
+    pub microphone: bool,
+    /// Receive slots.
+    pub video_slots: usize,
+    /// Receive slots.
+    pub audio_slots: usize,
+}
+
+impl BotKit {
+    /// Somebody with a camera, a microphone, four video and three audio slots.
+    pub fn person(name: &str) -> BotKit {
+        let name = name.to_owned();
+        BotKit { name, role: Role::Participant, camera: Some(Camera::default()), microphone: true, video_slots: 4, audio_slots: 3 }
+    }
+
+    /// Somebody who watches one.
+    pub fn viewer() -> BotKit {
+        BotKit { name: String::new(), role: Role::Viewer, camera: None, microphone: false, video_slots: 1, audio_slots: 1 }
+    }
+}
+
+/// Which way media goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Path {
+    /// Our socket.
+    pub local: SocketAddr,
+    /// The server's.
+    pub remote: SocketAddr,
+}
+
+/// A participant without its sockets.
+pub struct Client {
+    /// All that it was told and received.
+    pub seen: Seen,
+    /// Sends media; a bot that is told not to stays connected.
+    pub publishing: bool,
+    rtc: Rtc,
+    pending: Option<SdpPendingOffer>,
+    path: Option<Path>,
+    videos: Vec<Video>,
+    microphone: Option<Audio>,
+    channels: [ChannelId; 2],
+    outbox: VecDeque<Vec<u8>>,
+    timeout: Instant,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("participant", &self.seen.participant).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// A client and its first offer.
+    pub fn new(kit: &BotKit, now: Instant) -> (Client, String) {
+        let config = RtcConfig::new().set_rtp_mode(true).clear_codecs().enable_opus(true, false).enable_vp8(true);
+        let mut rtc = config.build(now);
+        let mut seen = Seen::new(now);
+        let mut changes = rtc.sdp_api();
+        let microphone = kit.microphone.then(|| Audio::new(changes.add_media(MediaKind::Audio, Direction::SendOnly, None, None, None)));
+        let camera = kit.camera.map(|camera| {
+            let mid = changes.add_media(MediaKind::Video, Direction::SendOnly, None, None, simulcast(camera.layers));
+            Video::new(mid, Source::Camera, camera)
+        });
+        for (kind, count) in [(MediaKind::Audio, kit.audio_slots), (MediaKind::Video, kit.video_slots)] {
+            for _ in 0..count {
+                let mid = changes.add_media(kind, Direction::RecvOnly, None, None, None);
+                seen.slots.insert(mid.to_string(), Slot::new(kind == MediaKind::Video));
+            }
+        }
+        let lossy = Reliability::MaxRetransmits { retransmits: 0 };
+        let lossy = ChannelConfig { label: "lossy".into(), ordered: false, reliability: lossy, ..ChannelConfig::default() };
+        let channels = [changes.add_channel("reliable".into()), changes.add_channel_with_config(lossy)];
+        let (offer, pending) = changes.apply().expect("a data channel is a change");
+        seen.offers = 1;
+        let client = Client {
+            seen,
+            publishing: true,
+            rtc,
+            pending: Some(pending),
+            path: None,
+            videos: camera.into_iter().collect(),
+            microphone,
+            channels,
+            outbox: VecDeque::new(),
+            timeout: now,
+        };
+        (client, offer.to_sdp_string())
+    }
+
+    /// A further offer, with one more track. Its section comes last in [`Client::sections`].
+    pub fn offer_video(&mut self, source: Source, camera: Camera) -> String {
+        let mut changes = self.rtc.sdp_api();
+        let mid = changes.add_media(MediaKind::Video, Direction::SendOnly, None, None, simulcast(camera.layers));
+        let (offer, pending) = changes.apply().expect("a section is a change");
+        self.pending = Some(pending);
+        self.videos.push(Video::new(mid, source, camera));
+        self.seen.offers += 1;
+        offer.to_sdp_string()
+    }
+
+    /// What the send sections carry.
+    pub fn sections(&self) -> Vec<PublishedSection> {
+        let section = |mid: Mid, source| PublishedSection { mid: mid.to_string(), source, muted: false };
+        let microphone = self.microphone.as_ref().map(|audio| section(audio.mid, Source::Microphone));
+        microphone.into_iter().chain(self.videos.iter().map(|video| section(video.mid, video.source))).collect()
+    }
+
+    /// The SSRCs that it sends.
+    pub fn ssrcs(&mut self) -> Vec<u32> {
+        let layers = |camera: Camera| (0..camera.layers).map(move |layer| (camera.layers > 1).then(|| Rid::from(RIDS[layer])));
+        let videos = self.videos.iter().flat_map(|video| layers(video.camera).map(|rid| (video.mid, rid)));
+        let streams: Vec<_> = self.microphone.iter().map(|audio| (audio.mid, None)).chain(videos).collect();
+        let mut direct = self.rtc.direct_api();
+        streams.into_iter().filter_map(|(mid, rid)| direct.stream_tx_by_mid(mid, rid).map(|stream| *stream.ssrc())).collect()
+    }
+
+    /// The answer came. `path`, for the first one: where media goes; other addresses of the answer are left out.
+    pub fn handle_answer(&mut self, answer: &str, path: Option<Path>, now: Instant) -> Result<(), String> {
+        if let Some(path) = path {
+            self.rtc.add_local_candidate(Candidate::host(path.local, "udp").map_err(|error| error.to_string())?);
+            self.seen.media_address = Some(path.remote);
+            self.path = Some(path);
+        }
+        let answer = SdpAnswer::from_sdp_string(&self.edit(answer)).map_err(|error| error.to_string())?;
+        let pending = self.pending.take().ok_or("an answer without an offer")?;
+        self.rtc.sdp_api().accept_answer(pending, answer).map_err(|error| error.to_string())?;
+        if self.seen.is_connected() {
+            self.videos.iter_mut().filter(|video| video.due().is_none()).for_each(|video| video.begin(now));
+        }
+        self.drain(now);
+        Ok(())
+    }
+
+    /// The answer without the addresses that are not used. What it says of the size of data messages is left out too, so that the server's limit
+    /// can be tried and not only the one in our own stack.
+    fn edit(&self, answer: &str) -> String {
+        let only = self.path.map(|path| format!(" {} {} ", path.remote.ip(), path.remote.port()));
+        let other = |line: &str| line.starts_with("a=candidate:") && only.as_ref().is_some_and(|only| !line.contains(only));
+        let line = |line| if line_is_size(line) { "a=max-message-size:262144" } else { line };
+        answer.lines().filter(|line| !other(line)).flat_map(|text| [line(text), "\r\n"]).collect()
+    }
+
+    /// The server said something. Answers are for [`Client::handle_answer`] too.
+    pub fn handle_message(&mut self, message: ServerMessage, now: Instant) {
+        self.seen.handle_message(message, now);
+    }
+
+    /// A datagram came.
+    pub fn handle_datagram(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
+        let Some(path) = self.path else { return };
+        let Ok(receive) = Receive::new(Protocol::Udp, from, path.local, bytes) else {
+            return self.seen.fault("an unreadable datagram".into());
+        };
+        if let Err(error) = self.rtc.handle_input(Input::Receive(now, receive)) {
+            self.seen.fault(format!("a datagram was refused: {error}"));
+        }
+        self.drain(now);
+    }
+
+    /// When there is something to do.
+    pub fn timeout(&self) -> Instant {
+        let media = self.videos.iter().filter_map(Video::due).chain(self.microphone.as_ref().and_then(Audio::due));
+        media.fold(self.timeout, Instant::min)
+    }
+
+    /// Lets time pass: media that is due, timers that are due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let wrote = self.publish(now);
+        if wrote || self.timeout <= now {
+            self.wake(now);
+        }
+        let Seen { slots, .. } = &mut self.seen;
+        let faults: Vec<_> = slots.iter_mut().flat_map(|(mid, slot)| named(mid, slot.handle_timeout(now))).collect();
+        faults.into_iter().for_each(|fault| self.seen.fault(fault));
+    }
+
+    /// The next datagram to send, to the path's remote address.
+    pub fn poll_datagram(&mut self) -> Option<Vec<u8>> {
+        self.outbox.pop_front()
+    }
+
+    /// Speaks or is silent.
+    pub fn speak(&mut self, speaking: bool) {
+        if let Some(microphone) = &mut self.microphone {
+            microphone.speaking = speaking;
+        }
+    }
+
+    /// Sends through a data channel, to one participant or (0) to everybody. `false`: the channel is not open, or is full.
+    pub fn send_data(&mut self, reliable: bool, to: u32, payload: &[u8], now: Instant) -> bool {
+        let message: Vec<u8> = to.to_be_bytes().into_iter().chain(payload.iter().copied()).collect();
+        let id = self.channels[usize::from(!reliable)];
+        let sent = self.rtc.channel(id).is_some_and(|mut channel| channel.write(true, &message).unwrap_or(false));
+        self.drain(now);
+        sent
+    }
+
+    /// Says goodbye to the server's media side.
+    pub fn close(&mut self, now: Instant) {
+        // It fails only when it is closed already.
+        let _ = self.rtc.close();
+        self.drain(now);
+    }
+
+    fn wake(&mut self, now: Instant) {
+        if let Err(error) = self.rtc.handle_input(Input::Timeout(now)) {
+            self.seen.fault(format!("a timeout was refused: {error}"));
+        }
+        self.drain(now);
+    }
+
+    fn publish(&mut self, now: Instant) -> bool {
+        let owner = self.seen.participant;
+        let mut made: Vec<(Mid, bool, Made)> = vec![];
+        for video in &mut self.videos {
+            if let Some(due) = video.due() {
+                self.seen.late_max = self.seen.late_max.max(now.saturating_duration_since(due));
+            }
+            made.extend(video.make(owner, now).into_iter().map(|packet| (video.mid, true, packet)));
+        }
+        if let Some(audio) = &mut self.microphone {
+            made.extend(audio.make(owner, now).map(|packet| (audio.mid, false, packet)));
+        }
+        if !self.publishing {
+            return false;
+        }
+        let wrote = !made.is_empty();
+        made.into_iter().for_each(|(mid, video, packet)| self.write(mid, video, packet, now));
+        wrote
+    }
+
+    fn write(&mut self, mid: Mid, video: bool, made: Made, now: Instant) {
+        let codec = if video { Codec::Vp8 } else { Codec::Opus };
+        let Some(pt) = self.rtc.codec_config().params().iter().find(|p| p.spec().codec == codec).map(|p| p.pt()) else { return };
+        let level = (!video).then_some(SPEECH);
+        let extensions = ExtensionValues { audio_level: level, voice_activity: level.map(|_| true), ..ExtensionValues::default() };
+        let Made { rid, seq, time, marker, payload } = made;
+        self.seen.sent.0 += 1;
+        self.seen.sent.1 += payload.len() as u64;
+        if let Some(stream) = self.rtc.direct_api().stream_tx_by_mid(mid, rid) {
+            stream.write_rtp(RtpWrite::new(pt, seq.into(), time, now, payload).marker(marker).ext_vals(extensions).nackable(video));
+        }
+    }
+
+    fn drain(&mut self, now: Instant) {
+        loop {
+            match self.rtc.poll_output() {
+                Ok(Output::Timeout(at)) if at > now => {
+                    self.timeout = at;
+                    return;
+                }
+                Ok(Output::Timeout(_)) => {
+                    if let Err(error) = self.rtc.handle_input(Input::Timeout(now)) {
+                        return self.seen.fault(format!("a timeout was refused: {error}"));
+                    }
+                }
+                Ok(Output::Transmit(transmit)) => self.outbox.push_back(transmit.contents.to_vec()),
+                Ok(Output::Event(event)) => self.on_event(event, now),
+                Err(error) => return self.seen.fault(format!("the connection broke: {error}")),
+            }
+        }
+    }
+
+    fn on_event(&mut self, event: Event, now: Instant) {
+        match event {
+            Event::Connected => {
+                self.seen.times.connected = Some(now - self.seen.began);
+                self.videos.iter_mut().for_each(|video| video.begin(now));
+                self.microphone.iter_mut().for_each(|audio| audio.begin(now));
+            }
+            Event::IceConnectionStateChange(IceConnectionState::Disconnected) if self.seen.closed.is_none() && !self.seen.ended => {
+                self.seen.fault("the server stopped answering".into());
+            }
+            Event::KeyframeRequest(request) => {
+                self.seen.keyframes_asked += 1;
+                let layer = request.rid.and_then(|rid| RIDS.iter().position(|known| Rid::from(*known) == rid)).unwrap_or(0);
+                let video = self.videos.iter_mut().find(|video| video.mid == request.mid);
+                video.into_iter().for_each(|video| video.keyframe_wanted[layer] = true);
+            }
+            Event::ChannelOpen(id, _) => {
+                let (reliable, lossy) = &mut self.seen.channels;
+                *(if id == self.channels[0] { reliable } else { lossy }) = true;
+            }
+            Event::ChannelData(data) => {
+                let reliable = data.id == self.channels[0];
+                let Some((from, payload)) = data.data.split_first_chunk::<4>() else {
+                    return self.seen.fault("a data message without its sender".into());
+                };
+                self.seen.keep_data(Data { reliable, from: u32::from_be_bytes(*from), payload: payload.to_vec() });
+            }
+            Event::RtpPacket(packet) => self.on_packet(&packet, now),
+            // News about what we send; nothing here depends on it.
+            _ => {}
+        }
+    }
+
+    fn on_packet(&mut self, packet: &RtpPacket, now: Instant) {
+        let mid = self.rtc.direct_api().stream_rx(&packet.header.ssrc).map(|stream| stream.mid());
+        let Some((mid, slot)) = mid.and_then(|mid| Some((mid, self.seen.slots.get_mut(&*mid)?))) else {
+            return self.seen.fault("a packet of no slot".into());
+        };
+        let Some(read) = media::read(slot.video, &packet.payload) else {
+            return self.seen.fault(format!("slot {mid}: a payload that nobody made"));
+        };
+        let arrived = Arrived {
+            seq: *packet.seq_no,
+            time: packet.header.timestamp,
+            track: packet.header.csrc[0],
+            owner: read.owner,
+            keyframe: read.keyframe,
+            marker: packet.header.marker,
+            bytes: packet.payload.len(),
+        };
+        let faults = named(&mid, slot.handle_packet(arrived, now));
+        if slot.video && slot.frames > 0 {
+            self.seen.times.first_frame.get_or_insert(now - self.seen.began);
+        }
+        faults.into_iter().for_each(|fault| self.seen.fault(fault));
+    }
+}
+
+fn line_is_size(line: &str) -> bool {
+    line.starts_with("a=max-message-size:")
+}
+
+fn named(mid: &str, faults: Vec<String>) -> Vec<String> {
+    faults.into_iter().map(|fault| format!("slot {mid}: {fault}")).collect()
+}
+
+fn simulcast(layers: usize) -> Option<Simulcast> {
+    let layer = |rid: &&str| SimulcastLayer { rid: Rid::from(*rid), attributes: None };
+    (layers > 1).then(|| Simulcast { send: RIDS.iter().take(layers).map(layer).collect(), recv: vec![] })
+}
