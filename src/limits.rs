@@ -17,6 +17,8 @@ pub const METADATA_BYTES_MAX: usize = 4096;
 pub const CHAT_CHARS_MAX: usize = 2000;
 /// Bytes of one data channel message without our header. One SCTP message of 16 KiB passes every browser. Longer: dropped, counted.
 pub const DATA_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of a data channel message that SCTP reassembles: enough to see that one is too long, drop it and go on. Beyond: refused by SCTP.
+pub const DATA_BYTES_READ_MAX: usize = 64 * 1024;
 
 /// Rooms of one process. More: refused.
 pub const ROOMS_MAX: usize = 10_000;

@@ -11,7 +11,7 @@ use str0m::rtp::{Extension, ExtensionSerializer, ExtensionValues, RtpPacket};
 
 use super::egress::PayloadTypes;
 use super::header::ExtensionIds;
-use crate::limits::DATA_BYTES_MAX;
+use crate::limits::DATA_BYTES_READ_MAX;
 use crate::rtp::{CaptureTime, Codec, Extensions, Packet};
 
 const DESCRIPTOR_URI: &str = "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension";
@@ -25,7 +25,7 @@ pub fn config(certificate: DtlsCert) -> RtcConfig {
         .set_ice_lite(true)
         .set_rtp_mode(true)
         .set_stats_interval(None)
-        .set_sctp_max_message_size(DATA_BYTES_MAX as u32 + 4)
+        .set_sctp_max_message_size(DATA_BYTES_READ_MAX as u32)
         .set_extension(5, Extension::AbsoluteCaptureTime)
         .set_extension(12, Extension::with_serializer(DESCRIPTOR_URI, RawDescriptor))
         .clear_codecs()

@@ -17,7 +17,7 @@ async fn rooms_and_participants() {
     assert_eq!(server.get("/api/v1/rooms").await.json(), json!([]));
     let bots = server.trio("one").await;
     let rooms = server.get("/api/v1/rooms").await.json();
-    let expected = json!([{"name": "one", "mode": "conference", "participants": 3, "viewers": 0, "tracks": 6, "permanent": false}]);
+    let expected = json!([{"name": "one", "mode": "conference", "video_codec": "vp8", "participants": 3, "viewers": 0, "tracks": 6, "permanent": false}]);
     assert_eq!(rooms, expected);
     assert_eq!(server.get("/api/v1/rooms/one").await.json(), expected[0]);
 
@@ -50,7 +50,8 @@ async fn rooms_and_participants() {
 async fn a_permanent_room_stays_when_it_is_empty() {
     let server = Server::start();
     let made = server.request("POST", "/api/v1/rooms", Some(json!({"name": "产品", "mode": "broadcast"}))).await;
-    let room = json!({"name": "产品", "mode": "broadcast", "participants": 0, "viewers": 0, "tracks": 0, "permanent": true});
+    let room =
+        json!({"name": "产品", "mode": "broadcast", "video_codec": "vp8", "participants": 0, "viewers": 0, "tracks": 0, "permanent": true});
     assert_eq!((made.status, made.json()), (201, room.clone()));
     assert!(made.head.iter().any(|line| line == "location: /api/v1/rooms/%e4%ba%a7%e5%93%81"), "{:?}", made.head);
     assert_eq!(server.get("/api/v1/rooms/%E4%BA%A7%E5%93%81").await.json(), room);
