@@ -77,14 +77,21 @@ pub const SHARD_COMMANDS_MAX: usize = 1024;
 pub const HISTORY_PACKETS_MAX: usize = 1024;
 /// The same for an audio slot, which is not retransmitted today; the ring guards against sequence numbers used twice.
 pub const HISTORY_AUDIO_PACKETS_MAX: usize = 64;
+/// Older packets are not repeated.
+pub const HISTORY_AGE_MAX: Duration = Duration::from_secs(3);
 /// Entries read from one NACK. More: ignored, the receiver asks again.
 pub const NACKS_PER_PACKET_MAX: usize = 256;
-/// Bytes waiting to leave for one peer within a tick. More: video is dropped, counted.
+/// Bytes waiting to leave for one peer within a tick. More: dropped, counted.
 pub const OUTBOX_BYTES_MAX: usize = 1024 * 1024;
-/// Bytes of one UDP datagram that we build: IPv6 and tunnels leave 1,200 and more.
-pub const DATAGRAM_BYTES_MAX: usize = 1_500;
+/// Bytes of one received RTP payload: a full Ethernet frame holds less. Longer: dropped before a slot has numbered it, counted.
+pub const MEDIA_BYTES_MAX: usize = 1_500;
+/// Bytes of one UDP datagram that we build: the longest payload with every extension. Publishers make packets of about 1,200, so that none of
+/// ours is fragmented.
+pub const DATAGRAM_BYTES_MAX: usize = 2_048;
 /// Addresses known for one peer. More: the oldest is forgotten.
 pub const ADDRESSES_PER_PEER_MAX: usize = 16;
+/// ICE names (ufrags) known for one peer: one for each restart. More: the oldest is forgotten.
+pub const NAMES_PER_PEER_MAX: usize = 4;
 /// Addresses that a node announces in its answers, default route first. More: the rest is not announced.
 pub const MEDIA_ADDRESSES_MAX: usize = 8;
 

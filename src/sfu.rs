@@ -1,6 +1,6 @@
 //! The door: the only way from front ends into shards.
 //!
-//! It knows which room is on which shard (the process's one concurrent map), places new rooms, counts peers, and does what an offer costs
+//! It knows which room is on which shard (the process's one concurrent map), places new rooms, numbers peers, and does what an offer costs
 //! before it reaches a shard: checking its size, parsing it, building the `Rtc` and the answer.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -299,10 +299,9 @@ impl Sfu {
 async fn forget_ended(mut ended: mpsc::Receiver<RoomName>, rooms: Arc<DashMap<RoomName, Place>>) {
     while let Some(room) = ended.recv().await {
         if let MapEntry::Occupied(mut place) = rooms.entry(room) {
-            if place.get().holders == 0 && !place.get().permanent {
+            (place.get_mut().begun, place.get_mut().permanent) = (false, false);
+            if place.get().holders == 0 {
                 place.remove();
-            } else {
-                place.get_mut().begun = false;
             }
         }
     }

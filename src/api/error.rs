@@ -170,6 +170,7 @@ impl From<Refusal> for Error {
             Refusal::Room(error) => code_of_room(*error),
             Refusal::People(error) => code_of_people(*error),
             Refusal::Stopping => Code::Stopping,
+            Refusal::Broken => Code::ServerError,
         };
         Error::new(code, refusal.to_string())
     }
@@ -220,6 +221,7 @@ mod tests {
             (Refusal::Offer("no ICE".into()), 400, "bad_offer", "the offer cannot be used: no ICE"),
             (Refusal::ViewerPublishes, 403, "viewer_cannot", "a viewer cannot publish"),
             (Refusal::Stopping, 503, "stopping", "the server is stopping"),
+            (Refusal::Broken, 500, "server_error", "a defect of the server ended this"),
             (RoomError::NoPeer(PeerId(3)).into(), 404, "no_participant", "peer 3 is not in the room"),
             (RoomError::NoTrack(TrackId(4)).into(), 404, "no_track", "track 4 is not in the room"),
             (RoomError::NoSlot(SlotIndex(5)).into(), 500, "server_error", "there is no slot 5"),

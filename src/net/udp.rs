@@ -100,11 +100,10 @@ impl UdpPort {
 
     /// Receives at most one batch of each family, without waiting. Returns how many datagrams there were.
     pub fn receive(&mut self, mut on: impl FnMut(Received<'_>)) -> io::Result<usize> {
-        let mut count = self.v4.receive(&mut self.buffers, &mut on)?;
-        if let Some(v6) = &self.v6 {
-            count += v6.receive(&mut self.buffers, &mut on)?;
-        }
-        Ok(count)
+        // An error of one family is no reason to leave the other unread.
+        let v4 = self.v4.receive(&mut self.buffers, &mut on);
+        let v6 = self.v6.as_ref().map_or(Ok(0), |v6| v6.receive(&mut self.buffers, &mut on));
+        Ok(v4? + v6?)
     }
 
     /// Sends a run without waiting. What the kernel does not take is lost, as on any network.

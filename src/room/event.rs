@@ -97,12 +97,21 @@ pub enum Input {
         /// The new ones, in order.
         slots: Vec<SlotSpec>,
     },
-    /// The receiver stopped a slot for good: it never has a source again.
+    /// The receiver stopped a slot: it has no source until it is opened again.
     CloseSlot {
         /// Whose.
         peer: PeerId,
         /// Which.
         slot: SlotIndex,
+    },
+    /// A slot is open again, or decodes other codecs than before. Its numbers go on.
+    OpenSlot {
+        /// Whose.
+        peer: PeerId,
+        /// Which.
+        slot: SlotIndex,
+        /// What the receiver decodes there now.
+        codecs: Vec<Codec>,
     },
     /// A receiver chooses.
     View {

@@ -30,7 +30,7 @@ pub use forward::Counters;
 
 use crate::id::{LayerIndex, PeerId, SlotIndex, TrackId};
 use crate::limits::{SLOTS_PER_PEER_MAX, TRACKS_PER_PEER_MAX};
-use crate::rtp::{Kind, Starts};
+use crate::rtp::{Codec, Kind, Starts};
 use fill::{Candidate, Candidates, Place};
 use peer::Peer;
 use slot::Slot;
@@ -141,6 +141,7 @@ impl Room {
             Input::Mute { track, muted } => self.mute(track, muted, now),
             Input::AddSlots { peer, slots } => self.add_slots(peer, slots, now),
             Input::CloseSlot { peer, slot } => self.close_slot(peer, slot, now),
+            Input::OpenSlot { peer, slot, codecs } => self.open_slot(peer, slot, codecs, now),
             Input::View { peer, view } => self.view(peer, view, now),
             Input::KeyframeRequest { peer, slot } => self.keyframe_request(peer, slot, now),
         }
@@ -304,6 +305,19 @@ impl Room {
         self.set_source(key, None, now);
         if let Some(slot) = &mut self.slots[key] {
             slot.closed = true;
+        }
+        self.fill(id, now);
+        Ok(())
+    }
+
+    fn open_slot(&mut self, id: PeerId, index: SlotIndex, codecs: Vec<Codec>, now: Instant) -> Result<(), RoomError> {
+        let key = self.slot_key(id, index)?;
+        if let Some(slot) = &mut self.slots[key] {
+            slot.open(codecs);
+            let track = slot.source().and_then(|source| self.tracks.get(&source));
+            if track.is_some_and(|track| slot.judge(track.muted, track.codec)) {
+                tell_slot(&mut self.news, key, slot);
+            }
         }
         self.fill(id, now);
         Ok(())

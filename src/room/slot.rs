@@ -14,7 +14,7 @@ pub(super) struct Slot {
     pub(super) index: SlotIndex,
     pub(super) kind: Kind,
     codecs: Vec<Codec>,
-    /// Stopped by the receiver for good.
+    /// Stopped by the receiver.
     pub(super) closed: bool,
     /// What it shows, as told or about to be told.
     pub(super) state: SlotState,
@@ -56,6 +56,12 @@ impl Slot {
         let state = SlotState::default();
         let SlotSpec { kind, codecs } = spec;
         Slot { peer, index, kind, codecs, closed: false, state, queued: false, layer: None, rewriter }
+    }
+
+    /// Open (again), for these codecs. The numbers go on: they belong to the stream.
+    pub(super) fn open(&mut self, codecs: Vec<Codec>) {
+        self.closed = false;
+        self.codecs = codecs;
     }
 
     /// The track it shows.

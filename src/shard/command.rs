@@ -109,6 +109,9 @@ pub enum Refusal {
     /// The server is going down.
     #[error("the server is stopping")]
     Stopping,
+    /// A defect of the server ended the room or the connection.
+    #[error("a defect of the server ended this")]
+    Broken,
 }
 
 /// What a participant's signalling is told.

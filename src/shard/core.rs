@@ -21,7 +21,7 @@ use crate::id::{PeerId, RoomName};
 use crate::metrics::{Present, ShardCounters};
 use crate::people::{self, LeaveReason, PeopleError};
 use crate::room::{self, Forward};
-use crate::webrtc::{Answer, EgressCounters, Offer, Path, Peer, VideoCodec, ntp_time_to_unix_ms};
+use crate::webrtc::{Answer, EgressCounters, Offer, Path, Peer, ntp_time_to_unix_ms};
 
 mod flow;
 
@@ -103,49 +103,56 @@ impl Core {
         }
     }
 
-    /// Somebody enters; the room begins if it is not there.
+    /// Somebody enters; the room begins if it is not there. Of a refusal nothing remains.
     pub fn join(&mut self, room: &RoomName, peer: PeerId, entry: Entry, arrival: Arrival, now: Instant) -> Result<Joined, Refusal> {
-        let Arrival { media, negotiated, declared } = arrival;
-        let key = match self.names.get(room) {
-            Some(key) => *key,
-            None => self.begin(room.clone(), entry.options, false, now),
-        };
-        let (identity, viewer) = (entry.profile.identity.clone(), entry.viewer);
-        let same = self.halls[key].as_ref().and_then(|hall| hall.people.find_identity(&identity));
-        if let Some(older) = same {
-            self.remove(older, LeaveReason::Replaced, now);
-        }
-        if !self.demux.add(peer, media.ufrag()) {
-            return Err(Refusal::Offer("its connection could not be told from another, offer again".into()));
-        }
-        let Some(hall) = &mut self.halls[key] else { return Err(Refusal::NoRoom) };
-        let joined = hall.join(peer, entry, &negotiated, &declared, now).map(|tracks| {
-            let (filler, snapshot) = (hall.options().filler, hall.people.snapshot());
-            Joined { peer, identity, filler, tracks, snapshot }
-        });
-        // The others are told before the newcomer listens.
-        self.settle(key, now);
-        match &joined {
-            Ok(joined) => {
-                let Some(hall) = &mut self.halls[key] else { return Err(Refusal::NoRoom) };
-                hall.listen(peer);
-                let mut media = media;
-                joined.tracks.iter().for_each(|t| media.set_track(&t.mid, Some(t.track)));
-                self.timers.set(Waiter::Peer(peer), Some(media.timeout()));
-                self.members.insert(peer, Member { hall: key, viewer, media, touched: false });
-                self.present = None;
-                self.counters.joins += 1;
-                tracing::info!(%room, %peer, viewer, "join");
-            }
+        let known = self.names.get(room).copied();
+        let key = known.unwrap_or_else(|| self.begin(room.clone(), entry.options, false, now));
+        let entered = self.enter(key, peer, entry, arrival, now);
+        match &entered {
+            Ok(_) => tracing::info!(%room, %peer, "join"),
             Err(refusal) => {
-                self.demux.remove(peer, media.ufrag());
                 tracing::debug!(%room, %peer, %refusal, "join refused");
+                if known.is_none() {
+                    self.end(key, LeaveReason::RoomClosed, now);
+                }
             }
         }
-        joined
+        entered
     }
 
-    /// A further offer of a participant.
+    fn enter(&mut self, key: usize, peer: PeerId, entry: Entry, arrival: Arrival, now: Instant) -> Result<Joined, Refusal> {
+        let Arrival { mut media, negotiated, declared } = arrival;
+        let (identity, viewer) = (entry.profile.identity.clone(), entry.viewer);
+        let older = self.in_hall(key, now, |hall| hall.people.find_identity(&identity))?;
+        let tracks = self.in_hall(key, now, |hall| hall.join(peer, entry, &negotiated, &declared, now))??;
+        if !self.demux.add(peer, media.ufrag()) {
+            self.in_hall(key, now, |hall| hall.leave(peer, LeaveReason::Left, now))?;
+            return Err(Refusal::Offer("its connection could not be told from another, offer again".into()));
+        }
+        tracks.iter().for_each(|t| media.set_track(&t.mid, Some(t.track)));
+        self.timers.set(Waiter::Peer(peer), Some(media.timeout()));
+        self.members.insert(peer, Member { hall: key, viewer, media, touched: false });
+        self.present = None;
+        self.counters.joins += 1;
+        if let Some(older) = older {
+            self.remove(older, LeaveReason::Replaced, now);
+        }
+        // The others are told before the newcomer listens: what happened before is in the snapshot.
+        self.settle(key, now);
+        self.in_hall(key, now, |hall| {
+            hall.listen(peer);
+            let (filler, snapshot) = (hall.options().filler, hall.people.snapshot());
+            (Joined { peer, identity, filler, tracks, snapshot }, hall.room.speakers().to_vec())
+        })
+        .map(|(joined, speakers)| {
+            if !speakers.is_empty() {
+                self.notices.push_back((peer, Notice::Speakers(speakers.into())));
+            }
+            joined
+        })
+    }
+
+    /// A further offer of a participant. Whatever could refuse it is looked at before anything changes.
     pub fn offer(
         &mut self,
         room: &RoomName,
@@ -155,44 +162,47 @@ impl Core {
         now: Instant,
     ) -> Result<(Answer, Vec<NumberedSection>), Refusal> {
         let key = self.hall_of(room, peer)?;
+        let publish = self.in_hall(key, now, |hall| hall.options().publish)?;
         let Some(member) = self.members.get_mut(&peer) else { return Err(PeopleError::NoParticipant(peer).into()) };
-        let viewer = member.viewer;
-        let before: Vec<NumberedSection> = member.media.tracks().map(|(mid, track)| NumberedSection { mid, track }).collect();
-        let publish = self.halls[key].as_ref().map_or_else(VideoCodec::default, |hall| hall.options().publish);
-        let answered = catch_unwind(AssertUnwindSafe(|| member.media.offer(offer, publish, now)));
-        let Ok(answered) = answered else {
-            self.on_panic(peer, now);
-            return Err(Refusal::Offer("it broke the connection".into()));
-        };
-        let (answer, negotiated) = answered.map_err(Refusal::Offer)?;
-        if viewer && !negotiated.published.is_empty() {
+        if member.viewer && offer.sections.iter().any(|section| section.publishes) {
             return Err(Refusal::ViewerPublishes);
         }
-        let Some(hall) = &mut self.halls[key] else { return Err(Refusal::NoRoom) };
-        let tracks = hall.negotiate(peer, &negotiated, declared, &before, now);
+        let before: Vec<NumberedSection> = member.media.tracks().map(|(mid, track)| NumberedSection { mid, track }).collect();
+        let Ok(answered) = catch_unwind(AssertUnwindSafe(|| member.media.offer(offer, publish, now))) else {
+            self.on_panic(peer, now);
+            return Err(Refusal::Broken);
+        };
+        let (answer, negotiated) = answered.map_err(Refusal::Offer)?;
+        self.demux.rename(peer, member.media.ufrag());
         self.present = None;
-        if let Ok(tracks) = &tracks {
+        let tracks = match self.in_hall(key, now, |hall| hall.negotiate(peer, &negotiated, declared, &before, now))? {
+            Ok(tracks) => tracks,
+            Err(refusal) => {
+                // Connection and room no longer agree on what there is.
+                tracing::error!(%peer, %refusal, "an offer that was checked was refused");
+                self.remove(peer, LeaveReason::ServerError, now);
+                self.settle(key, now);
+                return Err(Refusal::Broken);
+            }
+        };
+        if let Some(member) = self.members.get_mut(&peer) {
             tracks.iter().for_each(|t| member.media.set_track(&t.mid, Some(t.track)));
         }
         self.pump(peer, now);
-        self.settle(key, now);
-        Ok((answer, tracks?))
+        Ok((answer, tracks))
     }
 
     /// A participant does something.
     pub fn act(&mut self, room: &RoomName, peer: PeerId, action: Action, now: Instant) -> Result<(), Refusal> {
         let key = self.hall_of(room, peer)?;
         let time_ms = self.unix_ms(now);
-        let Some(hall) = &mut self.halls[key] else { return Err(Refusal::NoRoom) };
-        let done = match action {
+        let done = self.in_hall(key, now, |hall| match action {
             Action::Mute { track, muted } => hall.mute(peer, track, muted, now),
-            Action::View(view) => hall.room.handle(room::Input::View { peer, view }, now).map_err(Refusal::from),
-            Action::Chat { to, text } => hall.people.handle(people::Input::Chat { peer, to, text, time_ms }, now).map_err(Refusal::from),
-            Action::Hand(raised) => hall.people.handle(people::Input::Hand { peer, raised }, now).map_err(Refusal::from),
-            Action::Update { name, metadata } => {
-                hall.people.handle(people::Input::Update { peer, name, metadata }, now).map_err(Refusal::from)
-            }
-        };
+            Action::View(view) => Ok(hall.room.handle(room::Input::View { peer, view }, now)?),
+            Action::Chat { to, text } => Ok(hall.people.handle(people::Input::Chat { peer, to, text, time_ms }, now)?),
+            Action::Hand(raised) => Ok(hall.people.handle(people::Input::Hand { peer, raised }, now)?),
+            Action::Update { name, metadata } => Ok(hall.people.handle(people::Input::Update { peer, name, metadata }, now)?),
+        })?;
         self.settle(key, now);
         done
     }
@@ -203,6 +213,14 @@ impl Core {
         self.remove(peer, reason, now);
         self.settle(key, now);
         Ok(())
+    }
+
+    /// Somebody's notices cannot be handed over.
+    pub fn drop_reader(&mut self, peer: PeerId, reason: LeaveReason, now: Instant) {
+        if let Some(key) = self.members.get(&peer).map(|member| member.hall) {
+            self.remove(peer, reason, now);
+            self.settle(key, now);
+        }
     }
 
     /// A room from outside.
@@ -325,20 +343,32 @@ impl Core {
     }
 
     /// Takes somebody out of their room. The room's news of it are told by `settle`.
-    pub fn remove(&mut self, peer: PeerId, reason: LeaveReason, now: Instant) {
+    fn remove(&mut self, peer: PeerId, reason: LeaveReason, now: Instant) {
         let Some(key) = self.members.get(&peer).map(|member| member.hall) else { return };
-        let Some(hall) = &mut self.halls[key] else { return };
-        hall.leave(peer, reason, now);
-        let name = hall.name.clone();
-        self.forget(peer, &name, reason, now);
+        let left = self.in_hall(key, now, |hall| {
+            hall.leave(peer, reason, now);
+            hall.name.clone()
+        });
+        if let Ok(name) = left {
+            self.forget(peer, &name, reason, now);
+        }
     }
 
-    /// Ends a connection; its room knows already.
+    /// Does something in a room. A panic there ends the room, and nothing else.
+    fn in_hall<T>(&mut self, key: usize, now: Instant, work: impl FnOnce(&mut Hall) -> T) -> Result<T, Refusal> {
+        let hall = self.halls[key].as_mut().ok_or(Refusal::NoRoom)?;
+        catch_unwind(AssertUnwindSafe(|| work(hall))).map_err(|_| {
+            self.on_room_panic(key, now);
+            Refusal::Broken
+        })
+    }
+
+    /// Ends a connection; its room knows already, or is gone.
     fn forget(&mut self, peer: PeerId, room: &RoomName, reason: LeaveReason, now: Instant) {
         let Some(mut member) = self.members.remove(&peer) else { return };
         self.timers.set(Waiter::Peer(peer), None);
         self.present = None;
-        self.demux.remove(peer, member.media.ufrag());
+        self.demux.remove(peer);
         // A connection that panicked before may do so again while it says goodbye.
         if catch_unwind(AssertUnwindSafe(|| member.media.shut(now))).is_ok() {
             self.leaving.push(member.media);

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use crate::id::PeerId;
-use crate::limits::ADDRESSES_PER_PEER_MAX;
+use crate::limits::{ADDRESSES_PER_PEER_MAX, NAMES_PER_PEER_MAX};
 use crate::metrics::DropReason;
 use crate::webrtc::stun;
 
@@ -17,6 +17,7 @@ pub struct Demux {
     by_ufrag: HashMap<String, PeerId>,
     by_address: HashMap<SocketAddr, PeerId>,
     addresses: HashMap<PeerId, Vec<SocketAddr>>,
+    names: HashMap<PeerId, Vec<String>>,
 }
 
 impl Demux {
@@ -25,14 +26,29 @@ impl Demux {
         if self.by_ufrag.contains_key(ufrag) {
             return false;
         }
-        self.by_ufrag.insert(ufrag.to_string(), peer);
         self.addresses.insert(peer, vec![]);
+        self.rename(peer, ufrag);
         true
     }
 
+    /// An ICE restart gave the peer another name. The old ones count on for what is on its way.
+    pub fn rename(&mut self, peer: PeerId, ufrag: &str) {
+        if self.by_ufrag.contains_key(ufrag) {
+            return;
+        }
+        let names = self.names.entry(peer).or_default();
+        if names.len() == NAMES_PER_PEER_MAX {
+            self.by_ufrag.remove(&names.remove(0));
+        }
+        names.push(ufrag.to_string());
+        self.by_ufrag.insert(ufrag.to_string(), peer);
+    }
+
     /// The peer is gone, with its addresses.
-    pub fn remove(&mut self, peer: PeerId, ufrag: &str) {
-        self.by_ufrag.remove(ufrag);
+    pub fn remove(&mut self, peer: PeerId) {
+        for name in self.names.remove(&peer).unwrap_or_default() {
+            self.by_ufrag.remove(&name);
+        }
         for address in self.addresses.remove(&peer).unwrap_or_default() {
             if self.by_address.get(&address) == Some(&peer) {
                 self.by_address.remove(&address);
@@ -70,7 +86,7 @@ impl Demux {
     /// Nothing is remembered of anybody.
     #[cfg(test)]
     pub fn is_empty(&self) -> bool {
-        self.by_ufrag.is_empty() && self.by_address.is_empty() && self.addresses.is_empty()
+        self.names.is_empty() && self.by_ufrag.is_empty() && self.by_address.is_empty() && self.addresses.is_empty()
     }
 }
 
@@ -101,9 +117,12 @@ mod tests {
         assert_eq!(d.find(b, &[0x80; 40]), Err(DropReason::UnprovenAddress));
         d.prove(PeerId(2), a); // a NAT gave the port to somebody else
         assert_eq!(d.find(a, &[0x80; 40]), Ok(PeerId(2)));
-        d.remove(PeerId(1), "one");
+        d.rename(PeerId(2), "three");
+        assert_eq!(d.find(b, &check("three")), Ok(PeerId(2)));
+        assert_eq!(d.find(b, &check("two")), Ok(PeerId(2)));
+        d.remove(PeerId(1));
         assert_eq!(d.find(a, &[0x80; 40]), Ok(PeerId(2)));
-        d.remove(PeerId(2), "two");
+        d.remove(PeerId(2));
         assert!(d.is_empty());
     }
 
@@ -115,7 +134,11 @@ mod tests {
             d.prove(PeerId(1), SocketAddr::from(([192, 0, 2, 1], port)));
         }
         assert_eq!(d.by_address.len(), ADDRESSES_PER_PEER_MAX);
-        d.remove(PeerId(1), "one");
+        for n in 0..100 {
+            d.rename(PeerId(1), &n.to_string());
+        }
+        assert_eq!(d.by_ufrag.len(), NAMES_PER_PEER_MAX);
+        d.remove(PeerId(1));
         assert!(d.is_empty());
     }
 }

@@ -110,6 +110,9 @@ impl Hall {
             };
             tracks.push(NumberedSection { mid: published.mid.clone(), track });
         }
+        for (slot, codecs) in &offer.opened_slots {
+            self.room.handle(room::Input::OpenSlot { peer, slot: *slot, codecs: codecs.clone() }, now)?;
+        }
         if !offer.new_slots.is_empty() {
             self.room.handle(room::Input::AddSlots { peer, slots: offer.new_slots.clone() }, now)?;
         }

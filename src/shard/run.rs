@@ -10,6 +10,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,8 @@ use crate::webrtc::Path;
 const BATCHES_PER_TICK_MAX: usize = 16;
 /// Commands carried out before media is looked at again.
 const COMMANDS_PER_TICK_MAX: usize = 64;
+/// The process's exit code when a shard's thread ends unasked (sysexits' EX_SOFTWARE).
+const EXIT_SHARD_ENDED: i32 = 70;
 /// With nothing to wait for, look again after this time.
 const IDLE: Duration = Duration::from_secs(3600);
 
@@ -70,16 +73,27 @@ pub fn spawn(config: ShardConfig) -> io::Result<ShardHandle> {
             Err(e) => return drop(ready.send(Err(e))),
         };
         let _span = tracing::info_span!("shard", index = config.index).entered();
-        runtime.block_on(async move {
-            match UdpPort::bind(config.port) {
-                Ok(port) => {
-                    let shard = Shard::new(config, port, receiver);
-                    let _ = ready.send(Ok(shard.announced.clone()));
-                    shard.run().await;
+        let ended = catch_unwind(AssertUnwindSafe(|| {
+            runtime.block_on(async move {
+                match UdpPort::bind(config.port) {
+                    Ok(port) => {
+                        let shard = Shard::new(config, port, receiver);
+                        let _ = ready.send(Ok(shard.announced.clone()));
+                        shard.run().await
+                    }
+                    Err(e) => {
+                        let _ = ready.send(Err(e));
+                        Ok(())
+                    }
                 }
-                Err(e) => drop(ready.send(Err(e))),
-            }
-        });
+            })
+        }));
+        if let Ok(Ok(())) = ended {
+            return;
+        }
+        // Its rooms are gone and its port is dead, while the rest looks healthy: better that whoever watches the process starts it anew.
+        tracing::error!(?ended, "a shard ended, and with it the server");
+        std::process::exit(EXIT_SHARD_ENDED);
     })?;
     let announced = is_ready.recv().map_err(io::Error::other)??;
     Ok(ShardHandle { commands, announced })
@@ -122,7 +136,7 @@ impl Shard {
         }
     }
 
-    async fn run(mut self) {
+    async fn run(mut self) -> io::Result<()> {
         tracing::debug!(port = self.port.number(), addresses = self.announced.len(), "started");
         loop {
             let wait = self.core.timeout().map_or(IDLE, |at| at.saturating_duration_since(Instant::now()));
@@ -130,18 +144,15 @@ impl Shard {
             tokio::select! {
                 received = self.commands.recv() => match received {
                     Some(received) => command = Some(received),
-                    None => return, // the door is gone, and with it everybody who could ask
+                    None => return Ok(()), // the door is gone, and with it everybody who could ask
                 },
-                ready = self.port.readable() => if let Err(error) = ready {
-                    tracing::error!(%error, "the socket failed");
-                    return;
-                },
+                ready = self.port.readable() => ready?,
                 () = tokio::time::sleep(wait) => {}
             }
             self.tick(command);
             if let Some(stopped) = self.stopped.take() {
                 let _ = stopped.send(());
-                return;
+                return Ok(());
             }
         }
     }
@@ -219,7 +230,7 @@ impl Shard {
                     mpsc::error::TrySendError::Full(_) => LeaveReason::TooSlow,
                     mpsc::error::TrySendError::Closed(_) => LeaveReason::Disconnected,
                 };
-                self.core.remove(peer, reason, now);
+                self.core.drop_reader(peer, reason, now);
             }
         }
         self.send();

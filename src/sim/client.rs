@@ -169,6 +169,25 @@ impl Client {
         offer.to_sdp_string()
     }
 
+    /// The first video slot stops, or receives again.
+    pub fn offer_slot(&mut self, open: bool) -> String {
+        let mid = *self.slots.iter().filter(|(_, s)| s.video).map(|(mid, _)| mid).min().expect("a slot");
+        let mut changes = self.rtc.sdp_api();
+        changes.set_direction(mid, if open { Direction::RecvOnly } else { Direction::Inactive });
+        let (offer, pending) = changes.apply().expect("something to offer");
+        self.pending = Some(pending);
+        offer.to_sdp_string()
+    }
+
+    /// New ICE credentials.
+    pub fn offer_restart(&mut self) -> String {
+        let mut changes = self.rtc.sdp_api();
+        changes.ice_restart(true);
+        let (offer, pending) = changes.apply().expect("something to offer");
+        self.pending = Some(pending);
+        offer.to_sdp_string()
+    }
+
     /// Which a=mid carries the camera and the microphone.
     pub fn sections(&self) -> Vec<(String, bool)> {
         let named = |mid: Option<Mid>, video| mid.map(|m| (m.to_string(), video));

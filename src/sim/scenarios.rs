@@ -342,3 +342,39 @@ fn the_newer_connection_of_an_identity_stays() {
     w.drop_client(older);
     w.check();
 }
+
+/// A slot that stops and receives again is the same slot: its numbers go on, however often.
+#[test]
+fn a_slot_closes_and_opens_again() {
+    let mut w = World::new(1, LAN);
+    let reader = w.join(Kit { video_slots: 2, ..PERSON }, Filler::Conference).unwrap();
+    for _ in 0..2 {
+        w.join(PERSON, Filler::Conference).unwrap();
+    }
+    w.run(seconds(2));
+    for _ in 0..40 {
+        w.renegotiate(reader, |client| client.offer_slot(false));
+        w.run(Duration::from_millis(500));
+        assert_eq!(w.clients[&reader].fresh_videos(w.now, Duration::from_millis(250)), 1);
+        w.renegotiate(reader, |client| client.offer_slot(true));
+        w.run(Duration::from_millis(1_000));
+        assert_eq!(w.clients[&reader].fresh_videos(w.now, Duration::from_millis(300)), 2);
+    }
+    w.check();
+}
+
+/// New ICE credentials: the checks by the new name find their peer, and media goes on.
+#[test]
+fn an_ice_restart_keeps_the_call() {
+    let mut w = World::new(1, LAN);
+    let people: Vec<usize> = (0..3).map(|_| w.join(PERSON, Filler::Conference).unwrap()).collect();
+    w.run(seconds(2));
+    w.renegotiate(people[0], Client::offer_restart);
+    for _ in 0..12 {
+        w.run(seconds(5));
+        let fresh: Vec<usize> = people.iter().map(|index| w.clients[index].fresh_videos(w.now, Duration::from_millis(500))).collect();
+        assert_eq!(fresh, [2, 2, 2]);
+    }
+    assert_eq!(w.core.present().participants, 3);
+    w.check();
+}

@@ -16,8 +16,10 @@ use super::feedback::{is_rtcp, is_rtp, word};
 use super::peer::{CloseReason, LOST_FOR_GOOD, Path, Peer, PeerEvent};
 use super::srtp::Session;
 use super::{stun, translate};
-use crate::id::{LayerIndex, TrackId};
-use crate::limits::{DATA_BYTES_MAX, LAYERS_PER_TRACK_MAX, TRACKS_PER_PEER_MAX};
+use crate::id::{LayerIndex, SlotIndex, TrackId};
+use crate::limits::{DATA_BYTES_MAX, LAYERS_PER_TRACK_MAX, MEDIA_BYTES_MAX, SLOTS_PER_PEER_MAX, TRACKS_PER_PEER_MAX};
+
+const _: () = assert!(SLOTS_PER_PEER_MAX <= 64, "a set of slots is a u64");
 use crate::metrics::DropReason;
 use crate::room::Forward;
 use crate::rtp::Packet;
@@ -36,8 +38,11 @@ impl Peer {
         #[cfg(test)]
         assert!(!std::mem::take(&mut self.poisoned), "poisoned by a test");
         if is_rtcp(datagram) && self.connected {
-            let events = &mut self.events;
-            self.egress.handle_rtcp(datagram, now, |slot| events.push_back(PeerEvent::KeyframeRequest(slot)));
+            // One datagram may ask a hundred times; each slot is told once.
+            let mut asked = 0u64;
+            self.egress.handle_rtcp(datagram, now, |slot| asked |= 1 << slot.0);
+            let slots = (0..SLOTS_PER_PEER_MAX as u16).filter(|slot| asked >> slot & 1 == 1);
+            self.events.extend(slots.map(|slot| PeerEvent::KeyframeRequest(SlotIndex(slot))));
             if self.sections.is_empty() {
                 return; // str0m has nothing to learn from it, and walks all its streams to find that out
             }
@@ -62,8 +67,11 @@ impl Peer {
         }
     }
 
-    /// When [`Peer::handle_timeout`] has something to do.
+    /// When [`Peer::handle_timeout`] or [`Peer::poll`] has something to do.
     pub fn timeout(&self) -> Instant {
+        if !self.events.is_empty() {
+            return self.born; // long ago: at once
+        }
         [self.egress.timeout(), self.deadline].into_iter().flatten().fold(self.timeout, Instant::min)
     }
 
@@ -158,7 +166,7 @@ impl Peer {
             }
         }
         if !self.rtc.is_alive() {
-            self.close(CloseReason::Client);
+            self.close(CloseReason::Failed);
         }
     }
 
@@ -224,6 +232,10 @@ impl Peer {
             self.drops.count(DropReason::NoTrack);
             return;
         };
+        if packet.payload.len() > MEDIA_BYTES_MAX {
+            self.drops.count(DropReason::Malformed);
+            return;
+        }
         let pt = *packet.header.payload_type;
         let Some((_, codec)) = self.codecs.iter().find(|(known, _)| *known == pt) else {
             self.drops.count(DropReason::Codec);
@@ -254,7 +266,8 @@ impl Peer {
 
     fn on_data(&mut self, data: ChannelData) {
         let reliable = self.channels.reliable == Some(data.id);
-        let Some((to, payload)) = data.data.split_first_chunk::<4>().filter(|(_, p)| p.len() <= DATA_BYTES_MAX) else {
+        let known = reliable || self.channels.lossy == Some(data.id);
+        let Some((to, payload)) = data.data.split_first_chunk::<4>().filter(|(_, p)| known && p.len() <= DATA_BYTES_MAX) else {
             self.drops.count(DropReason::Data);
             return;
         };

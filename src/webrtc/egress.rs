@@ -19,7 +19,7 @@ use super::history::{History, Sent};
 use super::outbox::Outbox;
 use super::srtp::{Session, TAG_MAX};
 use crate::id::SlotIndex;
-use crate::limits::{DATAGRAM_BYTES_MAX, HISTORY_AUDIO_PACKETS_MAX, HISTORY_PACKETS_MAX};
+use crate::limits::{DATAGRAM_BYTES_MAX, HISTORY_AUDIO_PACKETS_MAX, HISTORY_PACKETS_MAX, MEDIA_BYTES_MAX};
 use crate::metrics::DropReason;
 use crate::room::Forward;
 use crate::rtp::{Codec, Kind, Packet};
@@ -34,6 +34,7 @@ const RTT_UNKNOWN: Duration = Duration::from_millis(100);
 const REPEAT_MIN: Duration = Duration::from_millis(10);
 /// The mid stands in a slot's first packets; the receiver knows the SSRC from the answer anyway.
 const PACKETS_WITH_MID: u32 = 100;
+const _: () = assert!(MEDIA_BYTES_MAX + 2 + HEADER_BYTES_MAX + TAG_MAX <= DATAGRAM_BYTES_MAX, "what the room has numbered can be sent");
 
 /// How one receiver wants one codec numbered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,6 +146,13 @@ impl Egress {
         if let Some(stream) = self.streams.get_mut(usize::from(slot.0)) {
             stream.config.codecs = codecs;
             stream.config.ids = ids;
+        }
+    }
+
+    /// A closed slot keeps its numbers and no pictures.
+    pub fn forget(&mut self, slot: SlotIndex) {
+        if let Some(stream) = self.streams.get_mut(usize::from(slot.0)) {
+            stream.history.clear();
         }
     }
 
@@ -300,6 +308,7 @@ impl Egress {
             && let Ok(sealed) = session.local.seal_rtcp(&plain, index)
         {
             self.srtcp_index += 1;
+            // Without room this one is missing, and the next comes in a second.
             self.outbox.push(&sealed);
         }
     }

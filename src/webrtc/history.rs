@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::id::TrackId;
+use crate::limits::HISTORY_AGE_MAX;
 use crate::metrics::DropReason;
 use crate::rtp::{Packet, Rewritten};
 
@@ -26,22 +27,24 @@ pub struct History {
     ring: Vec<Option<Sent>>,
     size: usize,
     highest: Option<u64>,
+    /// Lower numbers were forgotten.
+    floor: u64,
 }
 
 impl History {
     /// Keeps the last `size` packets. Memory is taken when the first is sent.
     pub fn new(size: usize) -> History {
-        History { ring: Vec::new(), size, highest: None }
+        History { ring: Vec::new(), size, highest: None, floor: 0 }
     }
 
     /// May this number be sent? Only once, and only while the ring still remembers whether it was.
     #[inline]
     pub fn admit(&self, seq: u64) -> Result<(), DropReason> {
         let Some(highest) = self.highest else { return Ok(()) };
-        if seq + self.size as u64 <= highest {
+        if seq < self.floor || seq + self.size as u64 <= highest {
             return Err(DropReason::Late);
         }
-        match &self.ring[seq as usize % self.size] {
+        match self.ring.get(seq as usize % self.size).and_then(Option::as_ref) {
             Some(sent) if sent.header.seq == seq => Err(DropReason::Duplicate),
             _ => Ok(()),
         }
@@ -58,13 +61,22 @@ impl History {
         self.highest = Some(self.highest.map_or(seq, |h| h.max(seq)));
     }
 
-    /// The packet for a NACK, unless it was repeated within `again` (its repetition is still on the way).
+    /// Forgets the packets and remembers the numbers: nothing at or below the highest is admitted any more.
+    pub fn clear(&mut self) {
+        self.ring = Vec::new();
+        self.floor = self.highest.map_or(0, |h| h + 1);
+    }
+
+    /// The packet for a NACK, unless it is too old, or was repeated within `again` (its repetition is still on the way).
     pub fn repeat(&mut self, seq: u16, now: Instant, again: Duration) -> Option<Sent> {
         let highest = self.highest?;
         // The newest number with these lower bits that is not beyond the highest sent.
         let back = (highest as u16).wrapping_sub(seq);
         let seq = highest.checked_sub(back.into())?;
-        let sent = self.ring[seq as usize % self.size].as_mut().filter(|s| s.header.seq == seq)?;
+        let sent = self.ring.get_mut(seq as usize % self.size)?.as_mut().filter(|s| s.header.seq == seq)?;
+        if now.saturating_duration_since(sent.packet.received) > HISTORY_AGE_MAX {
+            return None; // no jitter buffer waits so long, and the picture may be of somebody who is gone
+        }
         if sent.repeated.is_some_and(|at| now.saturating_duration_since(at) < again) {
             return None;
         }
@@ -108,6 +120,20 @@ mod tests {
         assert_eq!(h.admit(65_535), Ok(()), "a hole may be filled");
         assert_eq!(h.admit(65_528), Err(DropReason::Late));
         assert_eq!(h.admit(65_529), Ok(()));
+    }
+
+    #[test]
+    fn a_cleared_history_remembers_its_numbers() {
+        let now = Instant::now();
+        let mut h = History::new(8);
+        (1..=5).for_each(|seq| h.note(sent(seq, now)));
+        h.clear();
+        assert_eq!(h.admit(5), Err(DropReason::Late));
+        assert_eq!(h.admit(6), Ok(()));
+        assert!(h.repeat(5, now, Duration::ZERO).is_none());
+        h.note(sent(6, now));
+        assert!(h.repeat(6, now, Duration::ZERO).is_some());
+        assert!(h.repeat(6, now + HISTORY_AGE_MAX * 2, Duration::ZERO).is_none());
     }
 
     #[test]

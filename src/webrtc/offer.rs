@@ -9,12 +9,20 @@ use crate::limits::{LAYERS_PER_TRACK_MAX, OFFER_BYTES_MAX, OFFER_SECTIONS_MAX};
 /// str0m keeps mids in 16 bytes and rids in 8, and cuts what is longer.
 const MID_CHARS_MAX: usize = 16;
 const RID_CHARS_MAX: usize = 8;
+/// Lines of one section. Chromium with every codec writes about 130.
+const SECTION_LINES_MAX: usize = 400;
+/// `a=ssrc` and `a=ssrc-group` lines of one section: str0m looks each up among all and keeps a stream for each. Browsers write at most six.
+const SSRC_LINES_MAX: usize = 24;
 
 /// One m-line of an offer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OfferedSection {
     /// `a=mid`.
     pub mid: String,
+    /// It is audio or video, and the client sends there.
+    pub publishes: bool,
+    /// It is audio or video, and the client receives there.
+    pub receives: bool,
     /// Simulcast layers that the client sends, in its order: the smallest first by our convention. Empty: one layer without rid.
     pub rids: Vec<String>,
 }
@@ -113,34 +121,27 @@ impl Offer {
     }
 }
 
-/// The m-lines with their mids and layers.
+/// The m-lines with their mids, directions and layers.
 fn scan(text: &str) -> Result<Vec<OfferedSection>, String> {
-    let mut sections: Vec<OfferedSection> = vec![];
-    let mut open = false;
+    let mut parts: Vec<Vec<&str>> = vec![];
     for line in text.lines().map(|l| l.trim_end_matches('\r')) {
         if line.starts_with("m=") {
-            if sections.len() == OFFER_SECTIONS_MAX {
+            if parts.len() == OFFER_SECTIONS_MAX {
                 return Err(format!("it has more than {OFFER_SECTIONS_MAX} sections"));
             }
-            if open && sections.last().is_some_and(|s| s.mid.is_empty()) {
-                return Err("a section has no a=mid".into());
-            }
-            open = true;
-            sections.push(OfferedSection { mid: String::new(), rids: vec![] });
+            parts.push(vec![]);
         }
-        let Some(section) = sections.last_mut() else { continue };
-        if let Some(mid) = line.strip_prefix("a=mid:") {
-            if mid.is_empty() || mid.len() > MID_CHARS_MAX || !mid.is_ascii() {
-                return Err(format!("a=mid has 1 to {MID_CHARS_MAX} ASCII characters"));
+        if let Some(part) = parts.last_mut() {
+            if part.len() == SECTION_LINES_MAX {
+                return Err(format!("a section has more than {SECTION_LINES_MAX} lines"));
             }
-            section.mid = mid.to_string();
-        } else if let Some(simulcast) = line.strip_prefix("a=simulcast:") {
-            section.rids = sent_rids(simulcast)?;
+            part.push(line);
         }
     }
-    if sections.last().is_none_or(|s| s.mid.is_empty()) {
-        return Err("it has no sections, or one without a=mid".into());
+    if parts.is_empty() {
+        return Err("it has no sections".into());
     }
+    let sections: Vec<OfferedSection> = parts.iter().map(|lines| section(lines)).collect::<Result<_, _>>()?;
     let mut mids: Vec<&str> = sections.iter().map(|s| s.mid.as_str()).collect();
     mids.sort_unstable();
     if mids.windows(2).any(|pair| pair[0] == pair[1]) {
@@ -149,25 +150,41 @@ fn scan(text: &str) -> Result<Vec<OfferedSection>, String> {
     Ok(sections)
 }
 
-/// RFC 8853: `send a;b,c recv d`. Of alternatives (`b,c`) the first counts; `~` marks a paused one.
+fn section(lines: &[&str]) -> Result<OfferedSection, String> {
+    if lines.iter().filter(|l| l.starts_with("a=ssrc")).count() > SSRC_LINES_MAX {
+        return Err(format!("a section has more than {SSRC_LINES_MAX} lines of a=ssrc"));
+    }
+    if lines.iter().filter(|l| l.starts_with("a=rid:")).count() > 2 * LAYERS_PER_TRACK_MAX {
+        return Err(format!("a section has more than {} lines of a=rid", 2 * LAYERS_PER_TRACK_MAX));
+    }
+    let mid = lines.iter().find_map(|l| l.strip_prefix("a=mid:")).ok_or("a section has no a=mid")?;
+    if mid.is_empty() || mid.len() > MID_CHARS_MAX || !mid.is_ascii() {
+        return Err(format!("a=mid has 1 to {MID_CHARS_MAX} ASCII characters"));
+    }
+    let rids = lines.iter().find_map(|l| l.strip_prefix("a=simulcast:")).map_or(Ok(vec![]), sent_rids)?;
+    let has = |attribute: &str| lines.contains(&attribute);
+    let media = lines.first().is_some_and(|l| l.starts_with("m=audio ") || l.starts_with("m=video ")) && !has("a=inactive");
+    Ok(OfferedSection { mid: mid.to_string(), publishes: media && !has("a=recvonly"), receives: media && !has("a=sendonly"), rids })
+}
+
+/// RFC 8853: `send a;b,c`. Of alternatives (`b,c`) the first counts; `~` marks a paused one. Nobody is sent simulcast, so none may be wished.
 fn sent_rids(simulcast: &str) -> Result<Vec<String>, String> {
     let mut words = simulcast.split_ascii_whitespace();
-    while let Some(word) = words.next() {
-        if word != "send" {
-            continue;
-        }
-        let list = words.next().unwrap_or_default();
-        let rids: Vec<String> = list
-            .split(';')
-            .filter_map(|alternatives| alternatives.split(',').next())
-            .map(|rid| rid.trim_start_matches('~').to_string())
-            .collect();
-        if rids.iter().any(|rid| rid.is_empty() || rid.len() > RID_CHARS_MAX || !rid.is_ascii()) {
-            return Err(format!("a rid has 1 to {RID_CHARS_MAX} ASCII characters"));
-        }
-        return Ok(rids.into_iter().take(LAYERS_PER_TRACK_MAX).collect());
+    let (Some("send"), Some(list), None) = (words.next(), words.next(), words.next()) else {
+        return Err("a=simulcast is not of the form \"send a;b;c\"".into());
+    };
+    if list.split([';', ',']).count() > 2 * LAYERS_PER_TRACK_MAX {
+        return Err(format!("a=simulcast has more than {} rids", 2 * LAYERS_PER_TRACK_MAX));
     }
-    Ok(vec![])
+    let rids: Vec<String> = list
+        .split(';')
+        .filter_map(|alternatives| alternatives.split(',').next())
+        .map(|rid| rid.trim_start_matches('~').to_string())
+        .collect();
+    if rids.iter().any(|rid| rid.is_empty() || rid.len() > RID_CHARS_MAX || !rid.is_ascii()) {
+        return Err(format!("a rid has 1 to {RID_CHARS_MAX} ASCII characters"));
+    }
+    Ok(rids.into_iter().take(LAYERS_PER_TRACK_MAX).collect())
 }
 
 #[cfg(test)]
@@ -176,10 +193,11 @@ mod tests {
 
     #[test]
     fn sections_and_layers_are_found() {
-        let text = "v=0\r\nm=audio 9 X 1\r\na=mid:0\r\nm=video 9 X 1\r\na=mid:1\r\na=simulcast:send q;~h,x;f recv z\r\n";
+        let text = "v=0\r\nm=audio 9 X 1\r\na=mid:0\r\nm=video 9 X 1\r\na=mid:1\r\na=simulcast:send q;~h,x;f\r\na=sendonly\r\n";
         let sections = scan(text).unwrap();
         assert_eq!(sections.iter().map(|s| s.mid.as_str()).collect::<Vec<_>>(), ["0", "1"]);
         assert_eq!(sections[1].rids, ["q", "h", "f"]);
+        assert_eq!(sections.iter().map(|s| (s.publishes, s.receives)).collect::<Vec<_>>(), [(true, true), (true, false)]);
     }
 
     #[test]
@@ -198,9 +216,15 @@ mod tests {
     #[test]
     fn bad_offers_are_refused_before_str0m_sees_them() {
         let many = "m=video 9 X 1\r\na=mid:1\r\n".repeat(OFFER_SECTIONS_MAX + 1);
-        let table: [(&str, &str); 7] = [
+        let ssrcs = format!("m=video 9 X 1\r\na=mid:1\r\n{}", "a=ssrc:1 cname:x\r\n".repeat(SSRC_LINES_MAX + 1));
+        let lines = format!("m=video 9 X 1\r\na=mid:1\r\n{}", "a=x\r\n".repeat(SECTION_LINES_MAX));
+        let table: [(&str, &str); 11] = [
+            (&ssrcs, "a=ssrc"),
+            (&lines, "lines"),
+            ("m=video 9 X 1\r\na=mid:1\r\na=simulcast:recv a;b\r\n", "not of the form"),
+            ("m=video 9 X 1\r\na=mid:1\r\na=simulcast:send a,b,c,d,e,f,g\r\n", "more than 6 rids"),
             ("", "no sections"),
-            ("v=0\r\nm=video 9 X 1\r\n", "without a=mid"),
+            ("v=0\r\nm=video 9 X 1\r\n", "no a=mid"),
             ("m=video 9 X 1\r\nm=video 9 X 1\r\na=mid:1\r\n", "no a=mid"),
             ("m=video 9 X 1\r\na=mid:12345678901234567\r\n", "1 to 16"),
             ("m=video 9 X 1\r\na=mid:1\r\na=simulcast:send 123456789\r\n", "1 to 8"),

@@ -22,7 +22,7 @@ use super::egress::{Egress, StreamConfig};
 use super::offer::{Answer, Offer, VideoCodec};
 use super::{tap, translate};
 use crate::id::{LayerIndex, SlotIndex, TrackId};
-use crate::limits::{CONNECT_TIMEOUT, DATA_BYTES_MAX, SLOTS_PER_PEER_MAX};
+use crate::limits::{CONNECT_TIMEOUT, DATA_BYTES_MAX, SLOTS_PER_PEER_MAX, TRACKS_PER_PEER_MAX};
 use crate::metrics::Drops;
 use crate::room::SlotSpec;
 use crate::rtp::{Codec, Kind, Packet};
@@ -66,8 +66,10 @@ pub struct Negotiated {
     pub published: Vec<Published>,
     /// Slots that came with this offer, numbered on from those before.
     pub new_slots: Vec<SlotSpec>,
-    /// Slots that the client gave up.
+    /// Slots that the client gave up, for now.
     pub closed_slots: Vec<SlotIndex>,
+    /// Slots that are open again, or decode something else than before.
+    pub opened_slots: Vec<(SlotIndex, Vec<Codec>)>,
 }
 
 /// What a peer tells its shard.
@@ -112,6 +114,8 @@ pub enum CloseReason {
     Lost,
     /// DTLS agreed on nothing that we encrypt with.
     NoProfile,
+    /// The handshake failed, or the certificate is not the offer's.
+    Failed,
 }
 
 #[derive(Debug)]
@@ -145,6 +149,7 @@ pub struct Peer {
     /// Where media goes: the path that the client nominated, or where DTLS went before it did.
     pub(super) nominated: Option<Path>,
     pub(super) timeout: Instant,
+    pub(super) born: Instant,
     /// Not connected by then: closed.
     pub(super) deadline: Option<Instant>,
     /// Destination of the STUN success response of the current drain.
@@ -199,6 +204,7 @@ impl Peer {
             closed: false,
             nominated: None,
             timeout: now,
+            born: now,
             deadline: Some(now + CONNECT_TIMEOUT),
             answered_check: None,
             drops: Drops::default(),
@@ -212,6 +218,7 @@ impl Peer {
 
     /// Accepts an offer, the first or a further one; the client is asked to publish `publish`. An error leaves what was there before.
     pub fn offer(&mut self, offer: Offer, publish: VideoCodec, now: Instant) -> Result<(Answer, Negotiated), String> {
+        self.check(&offer)?;
         // str0m's answer lists the send streams it knows, and it must know none at any other time (facts/egress, rules 1 and 2).
         self.lend_streams();
         let answered = self.rtc.sdp_api().accept_offer(offer.sdp);
@@ -224,19 +231,34 @@ impl Peer {
         let answer = answered.map_err(|e| e.to_string())?;
         let known = self.slots.len();
         let mut negotiated = Negotiated::default();
-        self.update_slots(configs, &mut negotiated)?;
+        self.update_slots(configs, &mut negotiated);
         self.update_sections(&offer.sections, &mut negotiated);
         let params = self.rtc.codec_config().params();
         self.codecs = params.iter().filter_map(|p| Some((*p.pt(), translate::codec(p)?))).collect();
         debug_assert_eq!(self.slots.len(), known + negotiated.new_slots.len());
+        self.ufrag = self.rtc.direct_api().local_ice_credentials().ufrag;
         self.drain(now);
         let published = negotiated.published.iter().map(|p| p.mid.clone()).collect();
         Ok((Answer { sdp: answer, publish, published }, negotiated))
     }
 
-    /// Tells str0m of our streams, so that the answer keeps their SSRCs.
+    /// All that could refuse an offer, before anything changes.
+    fn check(&self, offer: &Offer) -> Result<(), String> {
+        let publishes = offer.sections.iter().filter(|s| s.publishes).count();
+        if publishes > TRACKS_PER_PEER_MAX {
+            return Err(format!("a participant may publish at most {TRACKS_PER_PEER_MAX} tracks"));
+        }
+        let is_new = |mid: &str| !self.slots.iter().any(|slot| *slot.mid == *mid);
+        let slots = self.slots.len() + offer.sections.iter().filter(|s| s.receives && is_new(&s.mid)).count();
+        if slots > SLOTS_PER_PEER_MAX {
+            return Err(format!("a participant may have at most {SLOTS_PER_PEER_MAX} slots"));
+        }
+        Ok(())
+    }
+
+    /// Tells str0m of our streams, so that the answer keeps their SSRCs, those of closed slots too: they may open again.
     fn lend_streams(&mut self) {
-        for (index, slot) in self.slots.iter().enumerate().filter(|(_, slot)| slot.open) {
+        for (index, slot) in self.slots.iter().enumerate() {
             if let Some(stream) = self.egress.config(SlotIndex(index as u16)) {
                 self.rtc.direct_api().declare_stream_tx(stream.ssrc.into(), stream.rtx.map(Ssrc::from), slot.mid, None);
             }
@@ -264,27 +286,30 @@ impl Peer {
         configs
     }
 
-    fn update_slots(&mut self, configs: Vec<(Mid, StreamConfig)>, negotiated: &mut Negotiated) -> Result<(), String> {
+    fn update_slots(&mut self, configs: Vec<(Mid, StreamConfig)>, negotiated: &mut Negotiated) {
         for (index, slot) in self.slots.iter_mut().enumerate().filter(|(_, slot)| slot.open) {
             if !configs.iter().any(|(mid, _)| *mid == slot.mid) {
                 slot.open = false;
+                self.egress.forget(SlotIndex(index as u16));
                 negotiated.closed_slots.push(SlotIndex(index as u16));
             }
         }
         for (mid, config) in configs {
-            if let Some(index) = self.slots.iter().position(|slot| slot.open && slot.mid == mid) {
-                self.egress.renegotiate(SlotIndex(index as u16), config.codecs, config.ids);
+            let codecs: Vec<Codec> = config.codecs.iter().map(|c| c.codec).collect();
+            if let Some(index) = self.slots.iter().position(|slot| slot.mid == mid) {
+                let slot = SlotIndex(index as u16);
+                let was_open = std::mem::replace(&mut self.slots[index].open, true);
+                let same = self.egress.config(slot).is_some_and(|old| old.codecs.iter().map(|c| c.codec).eq(codecs.iter().copied()));
+                if !was_open || !same {
+                    negotiated.opened_slots.push((slot, codecs));
+                }
+                self.egress.renegotiate(slot, config.codecs, config.ids);
                 continue;
             }
-            if self.slots.len() == SLOTS_PER_PEER_MAX {
-                return Err(format!("a participant may have at most {SLOTS_PER_PEER_MAX} slots"));
-            }
-            let codecs = config.codecs.iter().map(|c| c.codec).collect();
             negotiated.new_slots.push(SlotSpec { kind: config.kind, codecs });
             self.slots.push(SlotEntry { mid, open: true });
             self.egress.add_stream(config);
         }
-        Ok(())
     }
 
     fn update_sections(&mut self, offered: &[super::offer::OfferedSection], negotiated: &mut Negotiated) {

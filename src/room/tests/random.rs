@@ -199,8 +199,12 @@ impl World {
                     self.receivers.insert(key, receiver);
                 }
             }
-            Input::Connected { .. } | Input::Mute { .. } | Input::CloseSlot { .. } | Input::View { .. } | Input::KeyframeRequest { .. } => {
-            }
+            Input::Connected { .. }
+            | Input::Mute { .. }
+            | Input::CloseSlot { .. }
+            | Input::OpenSlot { .. }
+            | Input::View { .. }
+            | Input::KeyframeRequest { .. } => {}
         }
     }
 
@@ -255,6 +259,7 @@ impl World {
                 Input::AddSlots { peer, slots: slots(kind, rng.usize(1..3)) }
             }
             17 if rng.u8(..4) == 0 => Input::CloseSlot { peer, slot },
+            17 if rng.u8(..2) == 0 => Input::OpenSlot { peer, slot, codecs: vec![Codec::Opus, Codec::Vp8] },
             18 => Input::View { peer, view: View::Tracks((0..rng.u8(..4)).map(|_| TrackId(rng.u32(1..12))).collect()) },
             19 => {
                 let limit = rng.bool().then(|| rng.usize(..4));

@@ -1,6 +1,7 @@
 //! What comes out of datagrams and of time: packets into slots, wishes to publishers, news to people.
 //!
-//! Each call ends with `pump` (a connection says nothing more) and `settle` (its room says nothing more).
+//! A datagram ends with `pump` (its connection says nothing more) and `settle` (its room says nothing more). What other connections have to say
+//! after a drain on the way waits for the next tick: their timer says "at once".
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -82,7 +83,7 @@ impl Core {
             PeerEvent::Connected => self.tell_room(peer, |peer| room::Input::Connected { peer }, now),
             PeerEvent::Data { reliable, to, payload } => self.on_data(peer, reliable, to, &payload, now),
             PeerEvent::Closed(CloseReason::Client) => self.remove(peer, LeaveReason::Left, now),
-            PeerEvent::Closed(CloseReason::NotConnected | CloseReason::Lost | CloseReason::NoProfile) => {
+            PeerEvent::Closed(CloseReason::NotConnected | CloseReason::Lost | CloseReason::NoProfile | CloseReason::Failed) => {
                 self.remove(peer, LeaveReason::MediaLost, now);
             }
         }
@@ -90,11 +91,8 @@ impl Core {
 
     fn tell_room(&mut self, peer: PeerId, input: impl FnOnce(PeerId) -> room::Input, now: Instant) {
         let Some(key) = self.members.get(&peer).map(|member| member.hall) else { return };
-        let Some(hall) = &mut self.halls[key] else { return };
-        match catch_unwind(AssertUnwindSafe(|| hall.room.handle(input(peer), now))) {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%peer, %error, "the room refused"),
-            Err(_) => self.on_room_panic(key, now),
+        if let Ok(Err(error)) = self.in_hall(key, now, |hall| hall.room.handle(input(peer), now)) {
+            tracing::debug!(%peer, %error, "the room refused");
         }
     }
 
