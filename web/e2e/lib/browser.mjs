@@ -136,7 +136,8 @@ export class Person {
 
   /** Waits until all of these labels show the pictures of their people. */
   seesAll(labels, limitMs) {
-    return until(`${this.name} sees ${labels.join(', ')} in their colours`, async () => {
+    const what = async () => `${this.name} sees ${labels.join(', ')} in their colours, but: ${JSON.stringify(await this.tiles())}`;
+    return until(what, async () => {
       const tiles = await this.tiles();
       return labels.every((label) => tiles.some((tile) => tile.label === label && tile.right));
     }, limitMs);
