@@ -94,6 +94,13 @@ export class Person {
     });
   }
 
+  /** Goes into a room without a form in between. */
+  async enter(url, room, query = {}) {
+    const search = new URLSearchParams({ name: this.name, autojoin: '1', lang: 'en', ...query });
+    await this.page.goto(`${url}/r/${encodeURIComponent(room)}?${search}`, { timeout: 60_000 });
+    await this.find('toolbar', 'Controls').wait();
+  }
+
   /** The button, textbox… with this accessible name; waits for it. */
   find(role, name) {
     return this.page.locator(`::-p-aria([name="${name}"][role="${role}"])`).setTimeout(30_000);
@@ -156,8 +163,6 @@ export class Person {
 /** Opens the page and joins at once. */
 export async function join(browser, server, room, name, options = {}) {
   const person = await Person.open(browser, name, { ...options, origin: server.url });
-  const query = new URLSearchParams({ name, autojoin: '1', lang: 'en', ...options.query });
-  await person.page.goto(`${server.url}/r/${encodeURIComponent(room)}?${query}`, { timeout: 60_000 });
-  await person.find('toolbar', 'Controls').wait();
+  await person.enter(server.url, room, options.query);
   return person;
 }
