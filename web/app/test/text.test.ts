@@ -40,6 +40,7 @@ test.each([
   ['/watch/lobby/', { page: 'watch', room: 'lobby' }],
   ['/r/', { page: 'missing' }],
   ['/r/%ff', { page: 'missing' }],
+  ['/r/a%20b', { page: 'missing' }],
 ])('address %s', (path, route) => {
   expect(parseRoute(path)).toEqual(route);
 });

@@ -9,7 +9,8 @@ export function parseRoute(pathname: string): Route {
   if (pathname === '/' || pathname === '/index.html') return { page: 'home' };
   const [, page, name] = /^\/(r|watch)\/([^/]+)\/?$/.exec(pathname) ?? [];
   const room = name === undefined ? undefined : decode(name);
-  if (room === undefined) return { page: 'missing' };
+  // The server would refuse the name in the handshake, where a page cannot tell it from a server that is away.
+  if (room === undefined || !isRoomName(room)) return { page: 'missing' };
   return { page: page === 'r' ? 'room' : 'watch', room };
 }
 
