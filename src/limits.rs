@@ -34,8 +34,10 @@ pub const LAYERS_PER_TRACK_MAX: usize = 3;
 pub const OFFER_SECTIONS_MAX: usize = SLOTS_PER_PEER_MAX + TRACKS_PER_PEER_MAX + 1;
 /// Bytes of an SDP offer: 64 slots with every codec of Chromium are about 250 kB. Longer: refused.
 pub const OFFER_BYTES_MAX: usize = 384 * 1024;
-/// Bytes of one WebSocket message: an offer and its JSON escapes. Longer: the socket is closed.
+/// Bytes of one WebSocket message: an offer and its JSON escapes. Longer: the client is told so and the socket closed.
 pub const SIGNAL_BYTES_MAX: usize = 512 * 1024;
+/// Bytes of one WebSocket message that are read at all: what is a little too long can be answered. Longer: the socket is dropped, unread.
+pub const SIGNAL_BYTES_READ_MAX: usize = 2 * SIGNAL_BYTES_MAX;
 /// Tracks named in one `view` message: one for each slot. More: refused.
 pub const VIEW_TRACKS_MAX: usize = SLOTS_PER_PEER_MAX;
 /// Bytes of a REST request's body: a name and a few settings. Longer: refused.
@@ -52,7 +54,8 @@ pub const PING_EVERY: Duration = Duration::from_secs(10);
 pub const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// A message that a client has not taken by then closes its socket.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-/// A client that was told the end has this long to close its side; then its socket is dropped.
+/// A client that was told the end has this long to close its side, and one that is half through a request when the server stops has this long
+/// for the other half; then its socket is dropped.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Characters of a parser's complaint that an error repeats: it may quote what the stranger sent. Longer: cut.
 pub const COMPLAINT_CHARS_MAX: usize = 200;
@@ -63,6 +66,8 @@ pub const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 pub const EVENT_LOG_MAX: usize = 4096;
 /// Notices waiting for one participant's signalling. A reader slower than this is closed with a reason.
 pub const NOTICES_MAX: usize = 1024;
+/// Rooms that are over and not yet off the door's map. Full: said in a later tick.
+pub const ROOMS_ENDED_MAX: usize = 1024;
 /// Commands waiting for one shard. Full: the front end waits, which slows the one who asks.
 pub const SHARD_COMMANDS_MAX: usize = 1024;
 

@@ -14,14 +14,14 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::Config;
 use crate::id::{PeerId, RoomName};
-use crate::limits::{NOTICES_MAX, ROOMS_MAX};
+use crate::limits::{NOTICES_MAX, ROOMS_ENDED_MAX, ROOMS_MAX};
 use crate::metrics::Metrics;
 use crate::net::interfaces;
 use crate::people::LeaveReason;
-use crate::room::Filler;
+pub use crate::shard::command::{Action, Declared, Entry, Joined, Notice, NumberedSection, Refusal, RoomInfo, RoomOptions};
 use crate::shard::command::{Arrival, Command};
-pub use crate::shard::command::{Action, Declared, Entry, Joined, Notice, NumberedSection, Refusal, RoomInfo};
 use crate::shard::{self, ShardConfig, ShardHandle};
+pub use crate::webrtc::VideoCodec;
 use crate::webrtc::{self, Offer, Peer, PeerConfig};
 
 /// What can be asked of a room.
@@ -29,8 +29,8 @@ use crate::webrtc::{self, Offer, Peer, PeerConfig};
 pub enum Request {
     /// Make it, to stay. Refused if it exists. Answered by [`Response::Done`].
     Create {
-        /// Its policy.
-        filler: Filler,
+        /// What it is like.
+        options: RoomOptions,
     },
     /// Send everybody out and end it. Answered by [`Response::Done`].
     Close,
@@ -107,6 +107,8 @@ struct Shard {
 #[derive(Clone, Copy, Debug)]
 struct Place {
     shard: usize,
+    /// What its participants are asked to publish: the answer to an offer is made before a shard sees it.
+    publish: VideoCodec,
     /// Participants, and those who are just entering.
     holders: usize,
     /// The shard has had the room; it will say when it is over.
@@ -121,6 +123,7 @@ struct Hold {
     rooms: Arc<DashMap<RoomName, Place>>,
     room: RoomName,
     shard: usize,
+    publish: VideoCodec,
 }
 
 impl Drop for Hold {
@@ -142,7 +145,7 @@ impl Sfu {
         let epoch = (Instant::now(), webrtc::ntp_time(SystemTime::now()));
         let addresses = if config.media.advertise.is_empty() { interfaces::usable_addresses(config.is_local())? } else { vec![] };
         let rooms: Arc<DashMap<RoomName, Place>> = Arc::default();
-        let (ended, has_ended) = mpsc::unbounded_channel();
+        let (ended, has_ended) = mpsc::channel(ROOMS_ENDED_MAX);
         tokio::spawn(forget_ended(has_ended, Arc::clone(&rooms)));
         let mut shards = vec![];
         for index in 0..config.media.shards {
@@ -170,10 +173,11 @@ impl Sfu {
         if self.is_draining() {
             return Err(Refusal::Stopping);
         }
-        let hold = self.hold(room)?;
+        let hold = self.hold(room, entry.options)?;
         let shard = &self.shards[hold.shard];
         let offer = Offer::parse(offer).map_err(Refusal::Offer)?;
-        let (media, answer, negotiated) = Peer::accept(&shard.media, offer, self.epoch, Instant::now()).map_err(Refusal::Offer)?;
+        let (media, answer, negotiated) =
+            Peer::accept(&shard.media, offer, hold.publish, self.epoch, Instant::now()).map_err(Refusal::Offer)?;
         let arrival = Arrival { media: Box::new(media), negotiated, declared };
         let (notices, reader) = mpsc::channel(NOTICES_MAX);
         let peer = PeerId(self.next_peer.fetch_add(1, Ordering::Relaxed));
@@ -188,7 +192,7 @@ impl Sfu {
     pub async fn command(&self, room: &RoomName, request: Request) -> Result<Response, Refusal> {
         let room = room.clone();
         match request {
-            Request::Create { filler } => self.create(room, filler).await,
+            Request::Create { options } => self.create(room, options).await,
             Request::Close => {
                 let shard = self.find(&room)?;
                 self.change(&room, |place| place.permanent = false);
@@ -238,13 +242,13 @@ impl Sfu {
         }
     }
 
-    async fn create(&self, room: RoomName, filler: Filler) -> Result<Response, Refusal> {
+    async fn create(&self, room: RoomName, options: RoomOptions) -> Result<Response, Refusal> {
         if self.is_draining() {
             return Err(Refusal::Stopping);
         }
-        let hold = self.hold(&room)?;
+        let hold = self.hold(&room, options)?;
         let name = room.clone();
-        self.ask(hold.shard, |reply| Command::Create { room, filler, reply }).await??;
+        self.ask(hold.shard, |reply| Command::Create { room, options, reply }).await??;
         self.change(&name, |place| (place.begun, place.permanent) = (true, true));
         Ok(Response::Done)
     }
@@ -265,22 +269,22 @@ impl Sfu {
         }
     }
 
-    fn hold(&self, room: &RoomName) -> Result<Hold, Refusal> {
+    fn hold(&self, room: &RoomName, options: RoomOptions) -> Result<Hold, Refusal> {
         // Asked before the entry is locked, since counting locks every part of the map.
         let full = self.rooms.len() >= ROOMS_MAX;
-        let shard = match self.rooms.entry(room.clone()) {
+        let (shard, publish) = match self.rooms.entry(room.clone()) {
             MapEntry::Occupied(mut place) => {
                 place.get_mut().holders += 1;
-                place.get().shard
+                (place.get().shard, place.get().publish)
             }
             MapEntry::Vacant(_) if full => return Err(Refusal::TooManyRooms),
             MapEntry::Vacant(free) => {
                 let shard = self.place(room);
-                free.insert(Place { shard, holders: 1, begun: false, permanent: false });
-                shard
+                free.insert(Place { shard, publish: options.publish, holders: 1, begun: false, permanent: false });
+                (shard, options.publish)
             }
         };
-        Ok(Hold { rooms: Arc::clone(&self.rooms), room: room.clone(), shard })
+        Ok(Hold { rooms: Arc::clone(&self.rooms), room: room.clone(), shard, publish })
     }
 
     /// By name, so that whoever comes back within the life of an empty room finds it where it was.
@@ -292,7 +296,7 @@ impl Sfu {
 }
 
 /// Takes rooms that are over off the map, unless somebody is on the way into them again.
-async fn forget_ended(mut ended: mpsc::UnboundedReceiver<RoomName>, rooms: Arc<DashMap<RoomName, Place>>) {
+async fn forget_ended(mut ended: mpsc::Receiver<RoomName>, rooms: Arc<DashMap<RoomName, Place>>) {
     while let Some(room) = ended.recv().await {
         if let MapEntry::Occupied(mut place) = rooms.entry(room) {
             if place.get().holders == 0 && !place.get().permanent {

@@ -1,21 +1,19 @@
 //! One WebSocket of a client with our times and limits around it: JSON texts in and out, pings, silence, slow readers.
 //!
 //! ```text
-//! reads:  pings every 10 s; what is silent for 30 s is lost; a message over the maximum ends the line
+//! reads:  pings every 10 s; what is silent for 30 s is lost; a text over the maximum ends the line
 //! writes: one message at a time; what is not taken within 10 s ends the line
 //! close:  says so, then waits 2 s for the other side, so that what was said last is not cut off by a reset
 //! ```
 //!
 //! It knows no message; front ends that speak over WebSockets use it.
 
-use std::fmt::Display;
-
 use axum::body::Bytes;
 use axum::extract::ws::{CloseCode, CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
 use serde::Serialize;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until, timeout};
 
-use crate::limits::{CLOSE_TIMEOUT, PING_EVERY, SILENCE_MAX, WRITE_TIMEOUT};
+use crate::limits::{CLOSE_TIMEOUT, PING_EVERY, SIGNAL_BYTES_MAX, SILENCE_MAX, WRITE_TIMEOUT};
 
 /// A message of the client.
 #[derive(Debug)]
@@ -31,7 +29,7 @@ pub enum Heard {
 pub enum End {
     /// The client closed it; browsers send [`close_code::AWAY`] when the page is closed.
     Closed(Option<CloseCode>),
-    /// The connection broke, or what came was no WebSocket.
+    /// The connection broke, or what came was no WebSocket, or a message beyond all measure.
     Lost,
     /// Nothing came for too long.
     Silent,
@@ -71,12 +69,12 @@ impl Line {
             };
             self.heard = Instant::now();
             match message {
+                Some(Ok(Message::Text(text))) if text.len() > SIGNAL_BYTES_MAX => return Err(End::TooLarge),
                 Some(Ok(Message::Text(text))) => return Ok(Heard::Text(text)),
                 Some(Ok(Message::Binary(_))) => return Ok(Heard::Binary),
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 Some(Ok(Message::Close(frame))) => return Err(End::Closed(frame.map(|frame| frame.code))),
-                Some(Err(error)) => return Err(if is_too_large(&error) { End::TooLarge } else { End::Lost }),
-                None => return Err(End::Lost),
+                Some(Err(_)) | None => return Err(End::Lost),
             }
         }
     }
@@ -104,9 +102,4 @@ impl Line {
             Err(_) => Err(End::TooSlow),
         }
     }
-}
-
-/// The framework hides the kind of error; its text is checked by a test that sends too much.
-fn is_too_large(error: &impl Display) -> bool {
-    error.to_string().starts_with("Space limit exceeded")
 }

@@ -17,6 +17,8 @@ pub mod protocol;
 mod rest;
 mod serve;
 mod socket;
+#[cfg(test)]
+mod tests;
 mod translate;
 
 use std::sync::Arc;

@@ -104,10 +104,7 @@ mod tests {
     use super::*;
 
     fn file() -> EmbeddedFile {
-        EmbeddedFile {
-            data: b"body".as_slice().into(),
-            metadata: rust_embed::Metadata::__rust_embed_new([0xAB; 32], None, None, "text/css"),
-        }
+        EmbeddedFile { data: b"body".as_slice().into(), metadata: rust_embed::Metadata::__rust_embed_new([0xAB; 32], None, None) }
     }
 
     #[test]

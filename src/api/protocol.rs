@@ -43,6 +43,21 @@ pub enum RoomMode {
     Broadcast,
 }
 
+/// What participants are asked to publish; who cannot publishes something else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum VideoCodec {
+    /// Every browser decodes it.
+    #[default]
+    Vp8,
+    /// Smaller at the same quality.
+    Vp9,
+    /// Often made in hardware.
+    H264,
+    /// The smallest, and the dearest to make.
+    Av1,
+}
+
 /// Says which section of the offer (by its `mid`) publishes what.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(deny_unknown_fields)]
@@ -439,6 +454,8 @@ pub struct Room {
     pub name: String,
     /// Who fills its slots.
     pub mode: RoomMode,
+    /// What its participants are asked to publish.
+    pub video_codec: VideoCodec,
     /// Participants, without viewers.
     pub participants: u32,
     /// Viewers.
@@ -458,4 +475,194 @@ pub struct NewRoom {
     /// Who fills its slots.
     #[serde(default)]
     pub mode: RoomMode,
+    /// What its participants are asked to publish; VP8 if absent.
+    #[serde(default)]
+    pub video_codec: VideoCodec,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::api::error::Code;
+    use crate::limits;
+
+    const DOCUMENT: &str = include_str!("protocol.md");
+
+    /// The fenced examples of one side.
+    fn examples(side: &str) -> Vec<&'static str> {
+        let fence = format!("```json {side}\n");
+        DOCUMENT.split(&fence).skip(1).map(|rest| rest.split_once("\n```").expect("the fence is closed").0).collect()
+    }
+
+    /// The values of a tag in the examples, and those that the generated type knows.
+    fn tags(values: &[Value], tag: &str, declaration: &str) -> (BTreeSet<String>, BTreeSet<String>) {
+        let shown = values.iter().filter_map(|value| value[tag].as_str().map(str::to_owned)).collect();
+        let known =
+            declaration.split(&format!("\"{tag}\": \"")).skip(1).filter_map(|rest| rest.split('"').next().map(str::to_owned)).collect();
+        (shown, known)
+    }
+
+    #[test]
+    fn what_clients_say() {
+        let mut values = Vec::new();
+        for example in examples("client") {
+            let message: ClientMessage = serde_json::from_str(example).unwrap_or_else(|error| panic!("{error}: {example}"));
+            let written = serde_json::to_value(&message).expect("it is JSON");
+            assert_eq!(serde_json::from_value::<ClientMessage>(written.clone()).expect("it is read again"), message);
+            // What an example leaves out is written with its default; what it has must come out again.
+            let value: Value = serde_json::from_str(example).expect("it was read before");
+            for (key, part) in value.as_object().expect("an object").iter().filter(|(key, _)| *key != "tracks") {
+                assert_eq!(&written[key], part, "{key} in {example}");
+            }
+            values.push(value);
+        }
+        let (shown, known) = tags(&values, "type", &ClientMessage::decl(&ts_rs::Config::new()));
+        assert_eq!(shown, known);
+        let views: Vec<Value> = values.iter().map(|value| value["view"].clone()).collect();
+        let (shown, known) = tags(&views, "mode", &View::decl(&ts_rs::Config::new()));
+        assert_eq!(shown, known);
+    }
+
+    #[test]
+    fn what_the_server_says() {
+        let mut values = Vec::new();
+        for example in examples("server") {
+            let message: ServerMessage = serde_json::from_str(example).unwrap_or_else(|error| panic!("{error}: {example}"));
+            let value: Value = serde_json::from_str(example).expect("it was read before");
+            assert_eq!(serde_json::to_value(&message).expect("it is JSON"), value, "{example}");
+            values.push(value);
+        }
+        let (shown, known) = tags(&values, "type", &ServerMessage::decl(&ts_rs::Config::new()));
+        assert_eq!(shown, known);
+        let events: Vec<Value> = values.iter().map(|value| value["event"].clone()).collect();
+        let (shown, known) = tags(&events, "kind", &RoomEvent::decl(&ts_rs::Config::new()));
+        assert_eq!(shown, known);
+    }
+
+    #[test]
+    fn strange_messages_are_not_understood() {
+        for strange in [
+            "",
+            "[]",
+            "{}",
+            r#"{"type":"dance","id":1}"#,
+            r#"{"type":"hand","id":1}"#,
+            r#"{"type":"hand","id":-1,"raised":true}"#,
+            r#"{"type":"hand","id":4294967296,"raised":true}"#,
+            r#"{"type":"hand","id":1,"raised":true,"more":1}"#,
+            r#"{"type":"view","id":1,"view":{"mode":"auto","more":1}}"#,
+            r#"{"type":"leave","more":1}"#,
+        ] {
+            assert!(serde_json::from_str::<ClientMessage>(strange).is_err(), "{strange}");
+        }
+    }
+
+    /// The cells of the rows of the table under a heading.
+    fn rows(heading: &str) -> Vec<Vec<&'static str>> {
+        let section =
+            DOCUMENT.split(&format!("\n## {heading}\n")).nth(1).and_then(|rest| rest.split("\n## ").next()).expect("the section is there");
+        let lines = section.lines().filter(|line| line.starts_with("| ")).skip(1);
+        lines.map(|line| line.trim_matches('|').split('|').map(str::trim).collect()).collect()
+    }
+
+    #[test]
+    fn every_code_is_in_the_table() {
+        let told: BTreeSet<(String, String)> =
+            rows("Errors").iter().map(|cells| (cells[0].replace('`', ""), cells[1].to_owned())).collect();
+        let codes = Code::ALL.iter().map(|code| (code.text().to_owned(), code.status().as_str().to_owned())).collect();
+        assert_eq!(told, codes);
+    }
+
+    #[test]
+    fn every_reason_is_in_the_table() {
+        let told: BTreeSet<String> = rows("Leaving").iter().map(|cells| cells[0].replace('`', "")).collect();
+        let declaration = LeaveReason::decl(&ts_rs::Config::new());
+        let known = declaration.split('"').skip(1).step_by(2).map(str::to_owned).collect();
+        assert_eq!(told, known);
+    }
+
+    #[test]
+    fn the_limits_are_those_of_the_code() {
+        let numbers: Vec<usize> = rows("Limits")
+            .iter()
+            .flat_map(|cells| cells[1].split(' ').filter_map(|word| word.trim_matches(',').replace(',', "").parse().ok()))
+            .collect();
+        let code = [
+            limits::SIGNAL_BYTES_MAX,
+            limits::OFFER_BYTES_MAX,
+            limits::OFFER_SECTIONS_MAX,
+            limits::TRACKS_PER_PEER_MAX,
+            limits::LAYERS_PER_TRACK_MAX,
+            limits::SLOTS_PER_PEER_MAX,
+            limits::VIEW_TRACKS_MAX,
+            limits::DISPLAY_NAME_CHARS_MAX,
+            limits::METADATA_BYTES_MAX,
+            limits::CHAT_CHARS_MAX,
+            limits::DATA_BYTES_MAX,
+            4,
+            limits::PARTICIPANTS_MAX,
+            limits::VIEWERS_MAX,
+        ];
+        assert_eq!(numbers, code);
+        assert!(DOCUMENT.contains("when 1,024 messages wait") && limits::NOTICES_MAX == 1024);
+    }
+
+    fn typescript() -> String {
+        let mut text = "// The wire types of the signalling, generated from src/api/protocol.rs. Do not edit.\n\
+                        // Made anew by: UPDATE=1 cargo nextest run --release --lib protocol\n"
+            .to_owned();
+        macro_rules! declare {
+            ($($name:ident)*) => {$(
+                let docs = $name::docs().unwrap_or_default();
+                text.push_str(&format!("\n{}", laid_out(&format!("{docs}export {}", $name::decl(&ts_rs::Config::new())))));
+            )*};
+        }
+        declare!(Source Role RoomMode VideoCodec PublishedSection View ClientMessage Track Participant SectionTrack SlotReason Slot Speaker LeaveReason);
+        declare!(RoomEvent ErrorBody ServerMessage Room NewRoom);
+        text
+    }
+
+    /// A generated type with its comments on one line each and its fields set in.
+    fn laid_out(declaration: &str) -> String {
+        let mut text = String::new();
+        let mut comment: Option<Vec<&str>> = None;
+        let mut inside = false;
+        for line in declaration.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let indent = if inside { "  " } else { "" };
+            match (line, &mut comment) {
+                ("/**", _) => comment = Some(Vec::new()),
+                ("*/", Some(words)) => {
+                    text.push_str(&format!("{indent}/** {} */\n", words.join(" ")));
+                    comment = None;
+                }
+                (line, Some(words)) => words.push(line.trim_start_matches("* ")),
+                (line, None) => {
+                    text.push_str(&format!("{indent}{line}\n"));
+                    inside = true;
+                }
+            }
+        }
+        text
+    }
+
+    #[test]
+    fn the_typescript_types_are_up_to_date() {
+        let generated = typescript();
+        let types =
+            include_str!("protocol.rs").lines().filter_map(|line| line.strip_prefix("pub struct ").or(line.strip_prefix("pub enum ")));
+        for name in types.filter_map(|rest| rest.split(' ').next()) {
+            assert!(generated.contains(&format!("export type {name} = ")), "{name} is not generated");
+        }
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("web/sdk/src/protocol.gen.ts");
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(&path, &generated).expect("the file can be written");
+        }
+        let committed = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(committed == generated, "{} is old: UPDATE=1 cargo nextest run --release --lib protocol", path.display());
+    }
 }

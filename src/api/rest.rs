@@ -13,7 +13,7 @@ use super::App;
 use super::error::{Code, Error, ErrorResponse};
 use super::extract::{InRoom, JsonBody, OfParticipant};
 use super::protocol::{NewRoom, Participant, Room};
-use super::translate::{filler, wire_participant, wire_room};
+use super::translate::{room_options, wire_participant, wire_room};
 use crate::id::RoomName;
 use crate::limits::LIST_ROOMS_AT_ONCE;
 use crate::people::LeaveReason;
@@ -79,8 +79,9 @@ pub(super) async fn list_rooms(State(app): State<App>) -> Result<Json<Vec<Room>>
 )]
 pub(super) async fn create_room(State(app): State<App>, JsonBody(new): JsonBody<NewRoom>) -> Result<impl IntoResponse, Error> {
     let name = RoomName::parse(&new.name)?;
-    app.sfu.command(&name, Request::Create { filler: filler(new.mode) }).await?;
-    let room = Room { name: new.name, mode: new.mode, participants: 0, viewers: 0, tracks: 0, permanent: true };
+    app.sfu.command(&name, Request::Create { options: room_options(new.mode, new.video_codec) }).await?;
+    let NewRoom { name: text, mode, video_codec } = new;
+    let room = Room { name: text, mode, video_codec, participants: 0, viewers: 0, tracks: 0, permanent: true };
     Ok((StatusCode::CREATED, [(LOCATION, format!("{ROOMS}/{}", percent_encoded(name.as_str())))], Json(room)))
 }
 

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use super::{App, router};
 use crate::config::Config;
-use crate::limits::STOP_TIMEOUT;
+use crate::limits::{CLOSE_TIMEOUT, STOP_TIMEOUT};
 use crate::metrics::Metrics;
 use crate::sfu::Sfu;
 
@@ -33,11 +33,9 @@ pub enum StartError {
         error: io::Error,
     },
     /// The media sockets cannot be had.
-    #[error("cannot open the media ports from UDP {port} up: {error}{}", advice(error, "media.port", "NINEFOLD_MEDIA__PORT"))]
+    #[error("cannot open the media sockets: {error}{}", advice(error, "media.port", "NINEFOLD_MEDIA__PORT"))]
     Media {
-        /// The first of them, as it was set.
-        port: u16,
-        /// What the system says.
+        /// What the system says, and of which port.
         error: io::Error,
     },
     /// The system refuses threads or signals.
@@ -73,7 +71,7 @@ async fn run(config: &Config) -> Result<(), StartError> {
     let bound = listener.local_addr().map_err(listen_error)?;
 
     let metrics = Metrics::new();
-    let sfu = Sfu::start(config, &metrics).map_err(|error| StartError::Media { port: config.media.port, error })?;
+    let sfu = Sfu::start(config, &metrics).map_err(|error| StartError::Media { error })?;
     let app = App::new(Arc::new(sfu), metrics);
 
     // Small messages both ways: waiting to fill a packet would cost a join up to 40 ms.
@@ -89,8 +87,8 @@ async fn run(config: &Config) -> Result<(), StartError> {
     tracing::info!("stopping");
     let stopped = async {
         app.stop().await;
-        // It ends without error: it has none, and it does not panic.
-        let _ = server.await;
+        // Requests are answered in milliseconds: whoever is not done by now has sent half of one, and is not waited for.
+        let _ = timeout(CLOSE_TIMEOUT, server).await;
     };
     tokio::select! {
         ended = timeout(STOP_TIMEOUT, stopped) => match ended {

@@ -21,7 +21,7 @@ use super::line::{End, Heard, Line};
 use super::protocol::ServerMessage;
 use super::translate::{Said, Unfit, said, wire_answered, wire_joined, wire_notice};
 use crate::id::{PeerId, RoomName};
-use crate::limits::{JOIN_TIMEOUT, SIGNAL_BYTES_MAX};
+use crate::limits::{JOIN_TIMEOUT, SIGNAL_BYTES_MAX, SIGNAL_BYTES_READ_MAX};
 use crate::people::LeaveReason;
 use crate::sfu::{Notice, Opened, Request, Response as Answer, Sfu};
 
@@ -49,7 +49,7 @@ pub async fn connect(
 ) -> Result<Response, Error> {
     let upgrade = upgrade.map_err(|_| Error::new(Code::NotWebSocket, "this address speaks WebSocket only"))?;
     let place = app.take_socket().ok_or_else(|| Error::new(Code::TooManySockets, "the server has no place for another connection"))?;
-    Ok(upgrade.max_message_size(SIGNAL_BYTES_MAX).max_frame_size(SIGNAL_BYTES_MAX).on_upgrade(async move |socket| {
+    Ok(upgrade.max_message_size(SIGNAL_BYTES_READ_MAX).max_frame_size(SIGNAL_BYTES_READ_MAX).on_upgrade(async move |socket| {
         serve(Line::new(socket), &app, &room).await;
         drop(place);
     }))

@@ -9,7 +9,7 @@ use crate::id::{PeerId, TrackId};
 use crate::limits::{OFFER_SECTIONS_MAX, VIEW_TRACKS_MAX};
 use crate::people::{Event, LeaveReason, Numbered, Participant, Profile, Source, TrackInfo};
 use crate::room::{Filler, SlotReason, SlotState, Speaker, View};
-use crate::sfu::{Action, Declared, Entry, Joined, Notice, NumberedSection, RoomInfo};
+use crate::sfu::{Action, Declared, Entry, Joined, Notice, NumberedSection, RoomInfo, RoomOptions, VideoCodec};
 
 /// What a client said, in our words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ pub fn said(text: &str, identity: &str) -> Result<Said, Unfit> {
         ClientMessage::Join { id, name, role, metadata, mode, offer, tracks } => {
             let declared = declared(tracks).map_err(|error| Unfit { id: Some(id), error })?;
             let profile = Profile { identity: identity.to_owned(), name: name.trim().to_owned(), metadata };
-            let entry = Entry { profile, viewer: role == wire::Role::Viewer, filler: filler(mode) };
+            let entry = Entry { profile, viewer: role == wire::Role::Viewer, options: room_options(mode, wire::VideoCodec::default()) };
             Ok(Said::Join { id, entry, offer, declared })
         }
         ClientMessage::Offer { id, offer, tracks } => {
@@ -125,11 +125,27 @@ fn source(source: wire::Source) -> Source {
     }
 }
 
-/// The policy that a mode means.
-pub fn filler(mode: wire::RoomMode) -> Filler {
-    match mode {
+/// What a room is to be like.
+pub fn room_options(mode: wire::RoomMode, video_codec: wire::VideoCodec) -> RoomOptions {
+    let filler = match mode {
         wire::RoomMode::Conference => Filler::Conference,
         wire::RoomMode::Broadcast => Filler::Broadcast,
+    };
+    let publish = match video_codec {
+        wire::VideoCodec::Vp8 => VideoCodec::Vp8,
+        wire::VideoCodec::Vp9 => VideoCodec::Vp9,
+        wire::VideoCodec::H264 => VideoCodec::H264,
+        wire::VideoCodec::Av1 => VideoCodec::Av1,
+    };
+    RoomOptions { filler, publish }
+}
+
+fn wire_codec(codec: VideoCodec) -> wire::VideoCodec {
+    match codec {
+        VideoCodec::Vp8 => wire::VideoCodec::Vp8,
+        VideoCodec::Vp9 => wire::VideoCodec::Vp9,
+        VideoCodec::H264 => wire::VideoCodec::H264,
+        VideoCodec::Av1 => wire::VideoCodec::Av1,
     }
 }
 
@@ -204,12 +220,13 @@ pub fn wire_notice(notice: Notice) -> ServerMessage {
 
 /// A room as REST shows it.
 pub fn wire_room(room: &RoomInfo) -> wire::Room {
-    let RoomInfo { name, filler, permanent, snapshot } = room;
+    let RoomInfo { name, options, permanent, snapshot } = room;
     let tracks: usize = snapshot.participants.iter().map(|participant| participant.tracks.len()).sum();
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     wire::Room {
         name: name.to_string(),
-        mode: wire_mode(*filler),
+        mode: wire_mode(options.filler),
+        video_codec: wire_codec(options.publish),
         participants: count(snapshot.participants.len()),
         viewers: snapshot.viewers,
         tracks: count(tracks),
@@ -267,5 +284,176 @@ fn wire_event(event: &Event) -> wire::RoomEvent {
         }
         Event::Hands(peers) => wire::RoomEvent::Hands { raised: wire_peers(peers) },
         Event::Viewers(count) => wire::RoomEvent::Viewers { count: *count },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::people::{Audience, Snapshot};
+
+    fn read(message: serde_json::Value) -> Result<Said, Unfit> {
+        said(&message.to_string(), "guest-x")
+    }
+
+    #[test]
+    fn a_join() {
+        let message = json!({
+            "type": "join", "id": 7, "name": "\u{3000}Ada\t", "metadata": " {} ", "mode": "broadcast", "offer": "v=0",
+            "tracks": [{ "mid": "a", "source": "screen_audio" }, { "mid": "b", "source": "screen", "muted": true }],
+        });
+        let profile = Profile { identity: "guest-x".into(), name: "Ada".into(), metadata: " {} ".into() };
+        let declared = vec![
+            Declared { mid: "a".into(), source: Source::ScreenAudio, muted: false },
+            Declared { mid: "b".into(), source: Source::Screen, muted: true },
+        ];
+        let options = RoomOptions { filler: Filler::Broadcast, publish: VideoCodec::Vp8 };
+        let entry = Entry { profile, viewer: false, options };
+        assert_eq!(read(message), Ok(Said::Join { id: 7, entry, offer: "v=0".into(), declared }));
+
+        let profile = Profile { identity: "guest-x".into(), name: String::new(), metadata: String::new() };
+        let entry = Entry { profile, viewer: true, options: RoomOptions::default() };
+        let viewer = read(json!({ "type": "join", "id": 7, "role": "viewer", "offer": "v=0" }));
+        assert_eq!(viewer, Ok(Said::Join { id: 7, entry, offer: "v=0".into(), declared: vec![] }));
+    }
+
+    #[test]
+    fn what_is_done_in_a_room() {
+        let auto = View::Auto { offset: 4, limit: Some(9), pinned: vec![TrackId(3)] };
+        let plain = View::Auto { offset: 0, limit: None, pinned: vec![] };
+        for (message, action) in [
+            (json!({ "type": "mute", "track": 5, "muted": true }), Action::Mute { track: TrackId(5), muted: true }),
+            (json!({ "type": "view", "view": { "mode": "auto", "offset": 4, "limit": 9, "pinned": [3] } }), Action::View(auto)),
+            (json!({ "type": "view", "view": { "mode": "auto" } }), Action::View(plain)),
+            (
+                json!({ "type": "view", "view": { "mode": "tracks", "tracks": [2, 1] } }),
+                Action::View(View::Tracks(vec![TrackId(2), TrackId(1)])),
+            ),
+            (json!({ "type": "chat", "text": " hi " }), Action::Chat { to: None, text: " hi ".into() }),
+            (json!({ "type": "chat", "text": "hi", "to": 2 }), Action::Chat { to: Some(PeerId(2)), text: "hi".into() }),
+            (json!({ "type": "hand", "raised": true }), Action::Hand(true)),
+            (json!({ "type": "update", "name": " Bo " }), Action::Update { name: Some("Bo".into()), metadata: None }),
+            (json!({ "type": "update", "metadata": "" }), Action::Update { name: None, metadata: Some(String::new()) }),
+        ] {
+            let mut message = message;
+            message["id"] = json!(1);
+            assert_eq!(read(message.clone()), Ok(Said::Act { id: 1, action }), "{message}");
+        }
+        assert_eq!(read(json!({ "type": "leave" })), Ok(Said::Leave));
+    }
+
+    #[test]
+    fn what_names_too_much_is_refused() {
+        let tracks = |count: usize| (0..count).collect::<Vec<_>>();
+        let sections = |count: usize| (0..count).map(|mid| json!({ "mid": mid.to_string(), "source": "camera" })).collect::<Vec<_>>();
+        let (views, offers) = (VIEW_TRACKS_MAX, OFFER_SECTIONS_MAX);
+        for (message, code) in [
+            (json!({ "type": "view", "id": 1, "view": { "mode": "tracks", "tracks": tracks(views) } }), None),
+            (json!({ "type": "view", "id": 1, "view": { "mode": "tracks", "tracks": tracks(views + 1) } }), Some(Code::BadView)),
+            (json!({ "type": "view", "id": 1, "view": { "mode": "auto", "pinned": tracks(views + 1) } }), Some(Code::BadView)),
+            (json!({ "type": "offer", "id": 1, "offer": "", "tracks": sections(offers) }), None),
+            (json!({ "type": "offer", "id": 1, "offer": "", "tracks": sections(offers + 1) }), Some(Code::BadOffer)),
+            (json!({ "type": "join", "id": 1, "offer": "", "tracks": sections(offers + 1) }), Some(Code::BadOffer)),
+        ] {
+            let refused = read(message).err();
+            assert_eq!(refused.as_ref().map(|unfit| unfit.error.code()), code);
+            assert!(refused.is_none_or(|unfit| unfit.id == Some(1)));
+        }
+    }
+
+    #[test]
+    fn the_number_of_an_unreadable_request_is_found_where_it_can_be() {
+        for (text, id) in [
+            (r#"{"id":3,"type":"dance"}"#, Some(3)),
+            (r#"{"type":"hand","id":3,"raised":1}"#, Some(3)),
+            (r#"{"type":"hand","id":"3"}"#, None),
+            (r#"{"type":"hand","id":-3}"#, None),
+            ("", None),
+        ] {
+            assert_eq!(said(text, "").map_err(|unfit| unfit.id), Err(id), "{text}");
+        }
+    }
+
+    #[test]
+    fn notices() {
+        let mine = Participant {
+            peer: PeerId(9),
+            profile: Profile { identity: "g".into(), name: "Bo".into(), metadata: "m".into() },
+            hand: Some(1),
+            tracks: vec![TrackInfo { track: TrackId(3), source: Source::Microphone, muted: true }],
+        };
+        let bo = json!({
+            "participant": 9, "identity": "g", "name": "Bo", "metadata": "m", "hand": 1,
+            "tracks": [{ "track": 3, "source": "microphone", "muted": true }],
+        });
+        for (event, kind) in [
+            (Event::Joined(mine), json!({ "kind": "participant_joined", "participant": bo })),
+            (
+                Event::Left { peer: PeerId(9), reason: LeaveReason::MediaLost },
+                json!({ "kind": "participant_left", "participant": 9, "reason": "media_lost" }),
+            ),
+            (
+                Event::Unpublished { peer: PeerId(9), track: TrackId(3) },
+                json!({ "kind": "track_unpublished", "participant": 9, "track": 3 }),
+            ),
+            (
+                Event::Chat { from: PeerId(9), to: None, text: "hi".into(), time_ms: 5 },
+                json!({ "kind": "chat", "from": 9, "text": "hi", "time_ms": 5 }),
+            ),
+            (Event::Hands(vec![PeerId(9), PeerId(2)]), json!({ "kind": "hands", "raised": [9, 2] })),
+            (Event::Viewers(3), json!({ "kind": "viewers", "count": 3 })),
+        ] {
+            let notice = Notice::Event(Arc::new(Numbered { seq: 4, audience: Audience::All, event }));
+            assert_eq!(serde_json::to_value(wire_notice(notice)).expect("JSON"), json!({ "type": "event", "seq": 4, "event": kind }));
+        }
+
+        let slots = vec![
+            ("a".to_owned(), SlotState { source: Some((TrackId(3), PeerId(9))), first_timestamp: Some(70), reason: None }),
+            ("b".to_owned(), SlotState { source: Some((TrackId(4), PeerId(9))), first_timestamp: None, reason: Some(SlotReason::Codec) }),
+            ("c".to_owned(), SlotState::default()),
+        ];
+        let wired = json!([
+            { "mid": "a", "track": 3, "participant": 9, "first_timestamp": 70 },
+            { "mid": "b", "track": 4, "participant": 9, "reason": "codec" },
+            { "mid": "c" },
+        ]);
+        assert_eq!(serde_json::to_value(wire_notice(Notice::Slots(slots))).expect("JSON"), json!({ "type": "slots", "slots": wired }));
+
+        let speakers = Notice::Speakers([Speaker { peer: PeerId(9), level: 0.5 }].into());
+        let wired = json!({ "type": "speakers", "speakers": [{ "participant": 9, "level": 0.5 }] });
+        assert_eq!(serde_json::to_value(wire_notice(speakers)).expect("JSON"), wired);
+    }
+
+    #[test]
+    fn reasons_have_the_same_name_in_logs_and_on_the_wire() {
+        use LeaveReason::{Disconnected, Left, MediaLost, Removed, Replaced, RoomClosed, ServerError, ServerStopping, TooSlow};
+        for reason in [Left, Disconnected, MediaLost, Removed, Replaced, TooSlow, RoomClosed, ServerStopping, ServerError] {
+            assert_eq!(serde_json::to_value(wire_reason(reason)).expect("JSON"), reason.label());
+        }
+    }
+
+    #[test]
+    fn a_room_is_counted() {
+        let tracks = |count: u32| (0..count).map(|n| TrackInfo { track: TrackId(n), source: Source::Camera, muted: false }).collect();
+        let profile = Profile { identity: "g".into(), name: "Bo".into(), metadata: String::new() };
+        let one = |peer, count| Participant { peer: PeerId(peer), profile: profile.clone(), hand: None, tracks: tracks(count) };
+        let snapshot = Snapshot { seq: 1, participants: vec![one(1, 2), one(2, 3)], raised: vec![], viewers: 7 };
+        let name = crate::id::RoomName::parse("a").expect("a good name");
+        let options = RoomOptions { filler: Filler::Broadcast, publish: VideoCodec::Vp9 };
+        let room = wire_room(&RoomInfo { name, options, permanent: true, snapshot });
+        let counted = wire::Room {
+            name: "a".into(),
+            mode: wire::RoomMode::Broadcast,
+            video_codec: wire::VideoCodec::Vp9,
+            participants: 2,
+            viewers: 7,
+            tracks: 5,
+            permanent: true,
+        };
+        assert_eq!(room, counted);
     }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::event::{SlotReason, SlotSpec, SlotState};
 use crate::id::{LayerIndex, PeerId, SlotIndex, TrackId};
 use crate::metrics::DropReason;
-use crate::rtp::{Codec, Facts, Kind, Packet, Rewriter, Rewritten, Starts};
+use crate::rtp::{Codec, Facts, Kind, Packet, Refused, Rewriter, Rewritten, Starts};
 
 /// One outgoing place.
 pub(super) struct Slot {
@@ -101,8 +101,9 @@ impl Slot {
             return match self.rewriter.rewrite(packet, facts, *now) {
                 Ok(header) => Verdict::Send(header),
                 // The publisher started anew, and here it can be followed.
-                Err(DropReason::WaitKeyframe) if arrival.begins => Verdict::Send(self.rewriter.switch(packet, facts, *now)),
-                Err(reason) => Verdict::Drop(reason),
+                Err(Refused::WaitKeyframe) if arrival.begins => Verdict::Send(self.rewriter.switch(packet, facts, *now)),
+                Err(Refused::WaitKeyframe) => Verdict::Drop(DropReason::WaitKeyframe),
+                Err(Refused::Late) => Verdict::Drop(DropReason::Late),
             };
         }
         if arrival.begins {

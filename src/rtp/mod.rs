@@ -12,4 +12,4 @@ pub use facts::{Descriptor, Facts, PictureId};
 pub use head::{Head, Place};
 pub use level::Level;
 pub use packet::{CaptureTime, Codec, Extensions, Kind, Packet};
-pub use rewrite::{Patch, PictureIdPatch, Rewriter, Rewritten, Starts};
+pub use rewrite::{Patch, PictureIdPatch, Refused, Rewriter, Rewritten, Starts};

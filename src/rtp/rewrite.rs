@@ -14,7 +14,6 @@ use std::time::Instant;
 use super::facts::Facts;
 use super::head::{Head, Place};
 use super::packet::{Kind, Packet};
-use crate::metrics::DropReason;
 
 /// Codec fields that are continuous per slot and differ per publisher, so they are patched while the payload is copied into the datagram.
 /// Offsets are from the start of the RTP payload, or of the dependency descriptor; they were found by the parser, so they lie inside.
@@ -70,6 +69,15 @@ impl Patch {
             *one = value;
         }
     }
+}
+
+/// Why a packet has no place in a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// There is no source, or its publisher started anew: only `switch` helps.
+    WaitKeyframe,
+    /// Older than the source's first packet, or than anybody waits for.
+    Late,
 }
 
 /// First values of a slot. Random, so that nothing can be guessed from them; made by the owner's generator.
@@ -166,15 +174,15 @@ impl Rewriter {
     }
 
     /// Numbers for a further packet of the source, or why it does not go out.
-    pub fn rewrite(&mut self, packet: &Packet, facts: &Facts, now: Instant) -> Result<Rewritten, DropReason> {
-        let Some(source) = &mut self.source else { return Err(DropReason::WaitKeyframe) };
+    pub fn rewrite(&mut self, packet: &Packet, facts: &Facts, now: Instant) -> Result<Rewritten, Refused> {
+        let Some(source) = &mut self.source else { return Err(Refused::WaitKeyframe) };
         match source.head.place(packet, now) {
             Place::Newer => source.head = Head::of(packet, now),
             // What came before the source's first packet has no number: the one before it belongs to another source.
-            Place::Older if packet.seq < source.first_in => return Err(DropReason::Late),
+            Place::Older if packet.seq < source.first_in => return Err(Refused::Late),
             Place::Older => {}
-            Place::TooOld => return Err(DropReason::Late),
-            Place::Restart => return Err(DropReason::WaitKeyframe),
+            Place::TooOld => return Err(Refused::Late),
+            Place::Restart => return Err(Refused::WaitKeyframe),
         }
         let source = *source;
         Ok(self.give_out(source, packet, facts, now))
@@ -288,14 +296,14 @@ mod tests {
             (out.seq, out.timestamp)
         }
 
-        fn rewrite(&mut self, seq: u64, timestamp: u32) -> Result<(u64, u32), DropReason> {
+        fn rewrite(&mut self, seq: u64, timestamp: u32) -> Result<(u64, u32), Refused> {
             let out = self.rewriter.rewrite(&packet(self.codec, seq, timestamp, self.now), &Facts::default(), self.now)?;
             Ok((out.seq, out.timestamp))
         }
 
-        fn keyframe(&mut self, seq: u64, timestamp: u32) -> Result<(u64, u32), DropReason> {
+        fn keyframe(&mut self, seq: u64, timestamp: u32) -> Result<(u64, u32), Refused> {
             match self.rewrite(seq, timestamp) {
-                Err(DropReason::WaitKeyframe) => Ok(self.switch(seq, timestamp)),
+                Err(Refused::WaitKeyframe) => Ok(self.switch(seq, timestamp)),
                 other => other,
             }
         }
@@ -313,7 +321,7 @@ mod tests {
     #[test]
     fn a_source_runs_on_through_wraps_gaps_and_reorder() {
         let mut slot = Slot::new(Codec::Vp8);
-        assert_eq!(slot.rewrite(1, 0), Err(DropReason::WaitKeyframe), "no source yet");
+        assert_eq!(slot.rewrite(1, 0), Err(Refused::WaitKeyframe), "no source yet");
         assert_eq!(slot.switch(65_534, u32::MAX - 10), (100, 5_000));
         for (seq, timestamp, out) in [
             (65_535, u32::MAX - 10, Ok((101, 5_000))),
@@ -321,7 +329,7 @@ mod tests {
             (65_539, 5_990, Ok((105, 11_001))),
             (65_537, 2_990, Ok((103, 8_001))),
             (65_539, 5_990, Ok((105, 11_001))),
-            (65_533, u32::MAX - 10, Err(DropReason::Late)),
+            (65_533, u32::MAX - 10, Err(Refused::Late)),
         ] {
             slot.wait(10);
             assert_eq!(slot.rewrite(seq, timestamp), out, "{seq}");
@@ -336,8 +344,8 @@ mod tests {
         assert_eq!(slot.rewrite(1_001, 77 + 3_000), Ok((101, 8_000)));
         slot.wait(100);
         assert_eq!(slot.switch(50_000, 4_000_000_000), (102, 17_000));
-        assert_eq!(slot.rewrite(1_002, 77 + 6_000), Err(DropReason::WaitKeyframe), "the old source is another encoder");
-        assert_eq!(slot.rewrite(49_999, 4_000_000_000), Err(DropReason::Late), "older than the keyframe");
+        assert_eq!(slot.rewrite(1_002, 77 + 6_000), Err(Refused::WaitKeyframe), "the old source is another encoder");
+        assert_eq!(slot.rewrite(49_999, 4_000_000_000), Err(Refused::Late), "older than the keyframe");
         assert_eq!(slot.rewrite(50_001, 4_000_000_000), Ok((103, 17_000)));
         // At once: time still goes forward.
         assert_eq!(slot.switch(7, 7), (104, 17_001));
@@ -361,7 +369,7 @@ mod tests {
         slot.switch(1_000, 0);
         assert_eq!(slot.rewrite(1_005, 0), Ok((105, 5_000)));
         assert_eq!(slot.switch(1_010, 0), (106, 5_001), "the same track, a later keyframe");
-        assert_eq!(slot.rewrite(1_003, 0), Err(DropReason::Late));
+        assert_eq!(slot.rewrite(1_003, 0), Err(Refused::Late));
         assert_eq!(slot.rewrite(1_011, 0), Ok((107, 5_001)));
     }
 
@@ -373,8 +381,8 @@ mod tests {
             assert!(slot.rewrite(10_000 + step * 1_000, 0).is_ok());
         }
         assert_eq!(slot.rewrite(13_000, 0).map(|o| o.0), Ok(3_100), "exactly 1,000 behind");
-        assert_eq!(slot.rewrite(12_999, 0), Err(DropReason::Late));
-        assert_eq!(slot.rewrite(18_000, 0), Err(DropReason::WaitKeyframe), "far ahead");
+        assert_eq!(slot.rewrite(12_999, 0), Err(Refused::Late));
+        assert_eq!(slot.rewrite(18_000, 0), Err(Refused::WaitKeyframe), "far ahead");
         assert_eq!(slot.rewrite(14_001, 0).map(|o| o.0), Ok(4_101), "a stray does no harm");
         slot.wait(200);
         assert_eq!(slot.keyframe(90_000, 3), Ok((4_102, 5_000 + 18_000)));
@@ -383,7 +391,7 @@ mod tests {
         assert_eq!(slot.keyframe(5, 3), Ok((4_104, 5_000 + 36_000)), "far behind");
         // Numbers near, times far: it started anew as well.
         slot.wait(100);
-        assert_eq!(slot.rewrite(6, 2_000_000_000), Err(DropReason::WaitKeyframe));
+        assert_eq!(slot.rewrite(6, 2_000_000_000), Err(Refused::WaitKeyframe));
         assert_eq!(slot.keyframe(7, 2_000_000_000), Ok((4_105, 5_000 + 45_000)));
         assert_eq!(slot.keyframe(8, 0), Ok((4_106, 5_000 + 45_001)));
     }

@@ -12,6 +12,15 @@ use crate::people::{LeaveReason, Numbered, PeopleError, Profile, Snapshot, Sourc
 use crate::room::{Filler, RoomError, SlotState, Speaker, View};
 use crate::webrtc;
 
+/// What a room is like; said when it begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RoomOptions {
+    /// Who fills its slots.
+    pub filler: Filler,
+    /// What its participants are asked to publish.
+    pub publish: webrtc::VideoCodec,
+}
+
 /// Who enters a room, and as what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -19,8 +28,8 @@ pub struct Entry {
     pub profile: Profile,
     /// Publishes nothing, is counted and not listed.
     pub viewer: bool,
-    /// The policy of the room if this entry begins it.
-    pub filler: Filler,
+    /// What the room is like if this entry begins it.
+    pub options: RoomOptions,
 }
 
 /// What the client says of a send section.
@@ -146,8 +155,8 @@ pub struct Arrival {
 pub struct RoomInfo {
     /// Its name.
     pub name: RoomName,
-    /// Its policy.
-    pub filler: Filler,
+    /// What it is like.
+    pub options: RoomOptions,
     /// Stays when it is empty.
     pub permanent: bool,
     /// Its people.
@@ -161,8 +170,8 @@ pub enum Command {
     Create {
         /// Which.
         room: RoomName,
-        /// Its policy.
-        filler: Filler,
+        /// What it is like.
+        options: RoomOptions,
         /// The answer.
         reply: oneshot::Sender<Result<(), Refusal>>,
     },

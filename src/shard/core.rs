@@ -11,19 +11,19 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::time::Instant;
 
-use super::command::{Action, Arrival, Declared, Entry, Joined, Notice, NumberedSection, Refusal, RoomInfo};
+use super::command::{Action, Arrival, Declared, Entry, Joined, Notice, NumberedSection, Refusal, RoomInfo, RoomOptions};
 use super::demux::Demux;
 use super::hall::Hall;
 use super::timers::{Timers, Waiter};
-use crate::id::{LayerIndex, PeerId, RoomName, SlotIndex, TrackId};
-use crate::metrics::{DropReason, Present, ShardCounters};
+use crate::id::{PeerId, RoomName};
+use crate::metrics::{Present, ShardCounters};
 use crate::people::{self, LeaveReason, PeopleError};
-use crate::room::{self, Filler, Forward, Output};
-use crate::rtp::Packet;
-use crate::webrtc::{Answer, CloseReason, EgressCounters, Offer, Path, Peer, PeerEvent, ntp_time_to_unix_ms};
+use crate::room::{self, Forward};
+use crate::webrtc::{Answer, EgressCounters, Offer, Path, Peer, VideoCodec, ntp_time_to_unix_ms};
+
+mod flow;
 
 /// One connection and where it belongs.
 struct Member {
@@ -81,11 +81,11 @@ impl Core {
     // Commands.
 
     /// Makes a room that stays.
-    pub fn create(&mut self, room: RoomName, filler: Filler, now: Instant) -> Result<(), Refusal> {
+    pub fn create(&mut self, room: RoomName, options: RoomOptions, now: Instant) -> Result<(), Refusal> {
         if self.names.contains_key(&room) {
             return Err(Refusal::RoomExists);
         }
-        self.begin(room, filler, true, now);
+        self.begin(room, options, true, now);
         Ok(())
     }
 
@@ -108,15 +108,19 @@ impl Core {
         let Arrival { media, negotiated, declared } = arrival;
         let key = match self.names.get(room) {
             Some(key) => *key,
-            None => self.begin(room.clone(), entry.filler, false, now),
+            None => self.begin(room.clone(), entry.options, false, now),
         };
         let (identity, viewer) = (entry.profile.identity.clone(), entry.viewer);
+        let same = self.halls[key].as_ref().and_then(|hall| hall.people.find_identity(&identity));
+        if let Some(older) = same {
+            self.remove(older, LeaveReason::Replaced, now);
+        }
         if !self.demux.add(peer, media.ufrag()) {
             return Err(Refusal::Offer("its connection could not be told from another, offer again".into()));
         }
         let Some(hall) = &mut self.halls[key] else { return Err(Refusal::NoRoom) };
         let joined = hall.join(peer, entry, &negotiated, &declared, now).map(|tracks| {
-            let (filler, snapshot) = (hall.filler(), hall.people.snapshot());
+            let (filler, snapshot) = (hall.options().filler, hall.people.snapshot());
             Joined { peer, identity, filler, tracks, snapshot }
         });
         // The others are told before the newcomer listens.
@@ -142,12 +146,20 @@ impl Core {
     }
 
     /// A further offer of a participant.
-    pub fn offer(&mut self, room: &RoomName, peer: PeerId, offer: Offer, declared: &[Declared], now: Instant) -> Result<(Answer, Vec<NumberedSection>), Refusal> {
+    pub fn offer(
+        &mut self,
+        room: &RoomName,
+        peer: PeerId,
+        offer: Offer,
+        declared: &[Declared],
+        now: Instant,
+    ) -> Result<(Answer, Vec<NumberedSection>), Refusal> {
         let key = self.hall_of(room, peer)?;
         let Some(member) = self.members.get_mut(&peer) else { return Err(PeopleError::NoParticipant(peer).into()) };
-        let receives_only = offer.sections.len();
         let viewer = member.viewer;
-        let answered = catch_unwind(AssertUnwindSafe(|| member.media.offer(offer, now)));
+        let before: Vec<NumberedSection> = member.media.tracks().map(|(mid, track)| NumberedSection { mid, track }).collect();
+        let publish = self.halls[key].as_ref().map_or_else(VideoCodec::default, |hall| hall.options().publish);
+        let answered = catch_unwind(AssertUnwindSafe(|| member.media.offer(offer, publish, now)));
         let Ok(answered) = answered else {
             self.on_panic(peer, now);
             return Err(Refusal::Offer("it broke the connection".into()));
@@ -156,8 +168,6 @@ impl Core {
         if viewer && !negotiated.published.is_empty() {
             return Err(Refusal::ViewerPublishes);
         }
-        debug_assert!(negotiated.published.len() <= receives_only);
-        let before: Vec<NumberedSection> = member.media.tracks().map(|(mid, track)| NumberedSection { mid, track }).collect();
         let Some(hall) = &mut self.halls[key] else { return Err(Refusal::NoRoom) };
         let tracks = hall.negotiate(peer, &negotiated, declared, &before, now);
         self.present = None;
@@ -179,7 +189,9 @@ impl Core {
             Action::View(view) => hall.room.handle(room::Input::View { peer, view }, now).map_err(Refusal::from),
             Action::Chat { to, text } => hall.people.handle(people::Input::Chat { peer, to, text, time_ms }, now).map_err(Refusal::from),
             Action::Hand(raised) => hall.people.handle(people::Input::Hand { peer, raised }, now).map_err(Refusal::from),
-            Action::Update { name, metadata } => hall.people.handle(people::Input::Update { peer, name, metadata }, now).map_err(Refusal::from),
+            Action::Update { name, metadata } => {
+                hall.people.handle(people::Input::Update { peer, name, metadata }, now).map_err(Refusal::from)
+            }
         };
         self.settle(key, now);
         done
@@ -199,52 +211,11 @@ impl Core {
         self.halls[*key].as_ref().map(Hall::info).ok_or(Refusal::NoRoom)
     }
 
-    // Events.
-
-    /// A datagram from a socket.
-    pub fn handle_datagram(&mut self, path: Path, datagram: &[u8], now: Instant) {
-        let peer = match self.demux.find(path.remote, datagram) {
-            Ok(peer) => peer,
-            Err(reason) => return self.counters.drops.count(reason),
-        };
-        let Some(member) = self.members.get_mut(&peer) else { return self.counters.drops.count(DropReason::NotConnected) };
-        let handled = catch_unwind(AssertUnwindSafe(|| member.media.handle_datagram(path, datagram, now)));
-        match handled {
-            Ok(()) => self.pump(peer, now),
-            Err(_) => self.on_panic(peer, now),
-        }
-    }
+    // Time. Datagrams and what they bring are in `flow`.
 
     /// When there is something to do.
     pub fn timeout(&self) -> Option<Instant> {
         self.timers.next()
-    }
-
-    /// Lets time pass for those whose time has come.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        let mut due = vec![];
-        while let Some(waiter) = self.timers.pop(now) {
-            due.push(waiter);
-        }
-        for waiter in due {
-            match waiter {
-                Waiter::Peer(peer) => {
-                    let Some(member) = self.members.get_mut(&peer) else { continue };
-                    match catch_unwind(AssertUnwindSafe(|| member.media.handle_timeout(now))) {
-                        Ok(()) => self.pump(peer, now),
-                        Err(_) => self.on_panic(peer, now),
-                    }
-                }
-                Waiter::Hall(key) => {
-                    let Some(hall) = &mut self.halls[key] else { continue };
-                    match catch_unwind(AssertUnwindSafe(|| hall.handle_timeout(now))) {
-                        Ok(()) if hall.is_over(now) => self.end(key, LeaveReason::RoomClosed, now),
-                        Ok(()) => self.settle(key, now),
-                        Err(_) => self.on_room_panic(key, now),
-                    }
-                }
-            }
-        }
     }
 
     // Results.
@@ -290,6 +261,19 @@ impl Core {
         present
     }
 
+    /// Makes the next datagram for a peer panic.
+    #[cfg(test)]
+    pub fn poison_peer(&mut self, peer: PeerId) {
+        self.members.get_mut(&peer).expect("a peer").media.poison();
+    }
+
+    /// Makes the next packet in a room panic.
+    #[cfg(test)]
+    pub fn poison_room(&mut self, room: &RoomName) {
+        let key = self.names[room];
+        self.halls[key].as_mut().expect("a room").poisoned = true;
+    }
+
     /// What must be true between any two calls; used by every simulation.
     #[cfg(test)]
     pub fn check_invariants(&self) {
@@ -306,12 +290,12 @@ impl Core {
 
     // Inside.
 
-    fn begin(&mut self, name: RoomName, filler: Filler, permanent: bool, now: Instant) -> usize {
+    fn begin(&mut self, name: RoomName, options: RoomOptions, permanent: bool, now: Instant) -> usize {
         let key = self.halls.iter().position(Option::is_none).unwrap_or_else(|| {
             self.halls.push(None);
             self.halls.len() - 1
         });
-        let hall = Hall::new(name.clone(), filler, permanent, self.rng.fork(), now);
+        let hall = Hall::new(name.clone(), options, permanent, self.rng.fork(), now);
         self.timers.set(Waiter::Hall(key), hall.timeout());
         self.halls[key] = Some(hall);
         self.names.insert(name, key);
@@ -375,148 +359,6 @@ impl Core {
         tracing::error!(room = self.halls[key].as_ref().map(|h| tracing::field::display(&h.name)), "a room panicked and is closed");
         self.counters.room_panics += 1;
         self.end(key, LeaveReason::ServerError, now);
-    }
-
-    /// Takes a peer's events until there are no more.
-    fn pump(&mut self, peer: PeerId, now: Instant) {
-        let mut key = None;
-        while let Some(member) = self.members.get_mut(&peer) {
-            key = Some(member.hall);
-            let Some(event) = member.media.poll() else {
-                self.touch(peer);
-                break;
-            };
-            self.on_peer_event(peer, event, now);
-        }
-        if let Some(key) = key {
-            self.settle(key, now);
-        }
-    }
-
-    fn on_peer_event(&mut self, peer: PeerId, event: PeerEvent, now: Instant) {
-        match event {
-            PeerEvent::Packet { track, layer, packet } => self.forward(peer, track, layer, packet, now),
-            PeerEvent::KeyframeRequest(slot) => self.tell_room(peer, |peer| room::Input::KeyframeRequest { peer, slot }, now),
-            PeerEvent::Proven(path) => self.demux.prove(peer, path.remote),
-            PeerEvent::Connected => self.tell_room(peer, |peer| room::Input::Connected { peer }, now),
-            PeerEvent::Data { reliable, to, payload } => self.on_data(peer, reliable, to, &payload, now),
-            PeerEvent::Closed(CloseReason::Client) => self.remove(peer, LeaveReason::Left, now),
-            PeerEvent::Closed(CloseReason::NotConnected | CloseReason::Lost | CloseReason::NoProfile) => {
-                self.remove(peer, LeaveReason::MediaLost, now);
-            }
-        }
-    }
-
-    fn tell_room(&mut self, peer: PeerId, input: impl FnOnce(PeerId) -> room::Input, now: Instant) {
-        let Some(key) = self.members.get(&peer).map(|member| member.hall) else { return };
-        let Some(hall) = &mut self.halls[key] else { return };
-        match catch_unwind(AssertUnwindSafe(|| hall.room.handle(input(peer), now))) {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%peer, %error, "the room refused"),
-            Err(_) => self.on_room_panic(key, now),
-        }
-    }
-
-    /// One packet to everybody who has its track in a slot.
-    fn forward(&mut self, from: PeerId, track: TrackId, layer: LayerIndex, packet: Packet, now: Instant) {
-        let Some(key) = self.members.get(&from).map(|member| member.hall) else { return };
-        let Some(hall) = &mut self.halls[key] else { return };
-        self.counters.packets_received += 1;
-        self.counters.bytes_received += packet.payload.len() as u64;
-        self.forwards.clear();
-        let forwards = &mut self.forwards;
-        if catch_unwind(AssertUnwindSafe(|| hall.room.forward(track, layer, &packet, now, forwards))).is_err() {
-            return self.on_room_panic(key, now);
-        }
-        let packet = Arc::new(packet);
-        for forward in &self.forwards {
-            let Some(member) = self.members.get_mut(&forward.peer) else { continue };
-            match catch_unwind(AssertUnwindSafe(|| member.media.send(forward, &packet, now))) {
-                Ok(Ok(())) => {
-                    if !member.touched {
-                        member.touched = true;
-                        self.touched.push(forward.peer);
-                    }
-                }
-                Ok(Err(reason)) => self.counters.drops.count(reason),
-                Err(_) => self.broken.push(forward.peer),
-            }
-        }
-        while let Some(broken) = self.broken.pop() {
-            self.on_panic(broken, now);
-        }
-    }
-
-    fn on_data(&mut self, from: PeerId, reliable: bool, to: u32, payload: &[u8], now: Instant) {
-        let Some(member) = self.members.get(&from) else { return };
-        let Some(hall) = &self.halls[member.hall] else { return };
-        let to_one = |peer: &PeerId| to == 0 || peer.0 == to;
-        let receivers: Vec<PeerId> = hall.members.iter().copied().filter(|peer| *peer != from && to_one(peer)).collect();
-        if member.viewer || (receivers.is_empty() && to != 0) {
-            return self.counters.drops.count(DropReason::Data);
-        }
-        for receiver in receivers {
-            let Some(member) = self.members.get_mut(&receiver) else { continue };
-            match catch_unwind(AssertUnwindSafe(|| member.media.send_data(reliable, from.0, payload, now))) {
-                Ok(true) => self.touch(receiver),
-                Ok(false) => self.counters.drops.count(DropReason::Data),
-                Err(_) => self.broken.push(receiver),
-            }
-        }
-        while let Some(broken) = self.broken.pop() {
-            self.on_panic(broken, now);
-        }
-    }
-
-    fn touch(&mut self, peer: PeerId) {
-        if let Some(member) = self.members.get_mut(&peer)
-            && !member.touched
-        {
-            member.touched = true;
-            self.touched.push(peer);
-        }
-    }
-
-    /// Carries out and tells what a room and its people say, until they say nothing more.
-    fn settle(&mut self, key: usize, now: Instant) {
-        let mut slots: BTreeMap<PeerId, Vec<(String, room::SlotState)>> = BTreeMap::new();
-        while let Some(hall) = &mut self.halls[key] {
-            let polled = catch_unwind(AssertUnwindSafe(|| hall.room.poll()));
-            match polled {
-                Ok(Some(Output::RequestKeyframe { publisher, track, layer })) => self.ask_keyframe(publisher, track, layer, now),
-                Ok(Some(Output::Slot { peer, slot, state })) => self.note_slot(&mut slots, peer, slot, state),
-                Ok(Some(Output::Speakers(speakers))) => {
-                    let speakers: Arc<[room::Speaker]> = speakers.into();
-                    self.notices.extend(hall.members.iter().map(|m| (*m, Notice::Speakers(speakers.clone()))));
-                }
-                Ok(None) => break,
-                Err(_) => return self.on_room_panic(key, now),
-            }
-        }
-        self.notices.extend(slots.into_iter().map(|(peer, changed)| (peer, Notice::Slots(changed))));
-        let Some(hall) = &mut self.halls[key] else { return };
-        while let Some(event) = hall.people.poll() {
-            let (event, audience) = hall.audience(event);
-            self.notices.extend(audience.into_iter().map(|peer| (peer, Notice::Event(event.clone()))));
-        }
-        self.counters.drops.add(&hall.room.take_counters().drops);
-        self.timers.set(Waiter::Hall(key), hall.timeout());
-    }
-
-    fn ask_keyframe(&mut self, publisher: PeerId, track: TrackId, layer: LayerIndex, now: Instant) {
-        self.counters.plis_sent += 1;
-        let Some(member) = self.members.get_mut(&publisher) else { return };
-        if catch_unwind(AssertUnwindSafe(|| member.media.request_keyframe(track, layer, now))).is_err() {
-            return self.on_panic(publisher, now);
-        }
-        self.touch(publisher);
-    }
-
-    fn note_slot(&self, slots: &mut BTreeMap<PeerId, Vec<(String, room::SlotState)>>, peer: PeerId, slot: SlotIndex, state: room::SlotState) {
-        let Some(mid) = self.members.get(&peer).and_then(|member| member.media.slot_mid(slot)) else { return };
-        let changed = slots.entry(peer).or_default();
-        changed.retain(|(known, _)| known != mid);
-        changed.push((mid.to_string(), state));
     }
 }
 

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::command::{Declared, Entry, NumberedSection, Refusal, RoomInfo};
+use super::command::{Declared, Entry, NumberedSection, Refusal, RoomInfo, RoomOptions};
 use crate::id::{PeerId, RoomName, TrackId};
 use crate::limits::EMPTY_ROOM_LIFE;
 use crate::people::{self, Audience, LeaveReason, Numbered, People, Source, TrackInfo};
-use crate::room::{self, Filler, Room, RoomConfig, TrackSpec};
+use crate::room::{self, Room, RoomConfig, TrackSpec};
 use crate::rtp::Kind;
 use crate::webrtc::{Negotiated, Published};
 
@@ -23,29 +23,49 @@ pub struct Hall {
     pub members: Vec<PeerId>,
     /// Stays when it is empty.
     pub permanent: bool,
-    filler: Filler,
+    options: RoomOptions,
     empty_since: Option<Instant>,
+    /// The next packet panics: how a defect is made for a test.
+    #[cfg(test)]
+    pub poisoned: bool,
 }
 
 impl Hall {
     /// An empty room.
-    pub fn new(name: RoomName, filler: Filler, permanent: bool, rng: fastrand::Rng, now: Instant) -> Hall {
-        let room = Room::new(RoomConfig { filler }, rng);
-        Hall { name, room, people: People::new(), members: vec![], permanent, filler, empty_since: Some(now) }
+    pub fn new(name: RoomName, options: RoomOptions, permanent: bool, rng: fastrand::Rng, now: Instant) -> Hall {
+        let room = Room::new(RoomConfig { filler: options.filler }, rng);
+        Hall {
+            name,
+            room,
+            people: People::new(),
+            members: vec![],
+            permanent,
+            options,
+            empty_since: Some(now),
+            #[cfg(test)]
+            poisoned: false,
+        }
     }
 
-    /// Its policy.
-    pub fn filler(&self) -> Filler {
-        self.filler
+    /// What it is like.
+    pub fn options(&self) -> RoomOptions {
+        self.options
     }
 
     /// From outside.
     pub fn info(&self) -> RoomInfo {
-        RoomInfo { name: self.name.clone(), filler: self.filler, permanent: self.permanent, snapshot: self.people.snapshot() }
+        RoomInfo { name: self.name.clone(), options: self.options, permanent: self.permanent, snapshot: self.people.snapshot() }
     }
 
     /// Somebody enters, with what their offer brought. Nothing remains of a refusal. They are told things only from [`Hall::listen`] on.
-    pub fn join(&mut self, peer: PeerId, entry: Entry, offer: &Negotiated, declared: &[Declared], now: Instant) -> Result<Vec<NumberedSection>, Refusal> {
+    pub fn join(
+        &mut self,
+        peer: PeerId,
+        entry: Entry,
+        offer: &Negotiated,
+        declared: &[Declared],
+        now: Instant,
+    ) -> Result<Vec<NumberedSection>, Refusal> {
         if entry.viewer && !offer.published.is_empty() {
             return Err(Refusal::ViewerPublishes);
         }

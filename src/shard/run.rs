@@ -48,7 +48,7 @@ pub struct ShardConfig {
     /// Where it counts.
     pub metrics: ShardMetrics,
     /// Where it says that a room is over.
-    pub ended: mpsc::UnboundedSender<RoomName>,
+    pub ended: mpsc::Sender<RoomName>,
 }
 
 /// The way to a running shard.
@@ -94,7 +94,7 @@ struct Shard {
     own_addresses: bool,
     readers: HashMap<PeerId, mpsc::Sender<Notice>>,
     metrics: ShardMetrics,
-    ended: mpsc::UnboundedSender<RoomName>,
+    ended: mpsc::Sender<RoomName>,
     stopped: Option<oneshot::Sender<()>>,
 }
 
@@ -109,7 +109,17 @@ impl Shard {
             config.advertised.iter().map(|(ip, port)| SocketAddr::new(*ip, port.unwrap_or(number))).collect()
         };
         let core = Core::new(config.epoch, fastrand::Rng::with_seed(config.seed));
-        Shard { core, port, commands, announced, own_addresses, readers: HashMap::new(), metrics: config.metrics, ended: config.ended, stopped: None }
+        Shard {
+            core,
+            port,
+            commands,
+            announced,
+            own_addresses,
+            readers: HashMap::new(),
+            metrics: config.metrics,
+            ended: config.ended,
+            stopped: None,
+        }
     }
 
     async fn run(mut self) {
@@ -147,8 +157,10 @@ impl Shard {
         self.receive(now);
         self.send();
         self.notify(now);
-        while let Some(room) = self.core.poll_ended() {
-            let _ = self.ended.send(room);
+        // What finds no place now is said in a later tick.
+        while let Ok(place) = self.ended.try_reserve() {
+            let Some(room) = self.core.poll_ended() else { break };
+            place.send(room);
         }
         let present = self.core.present();
         self.metrics.publish(&mut self.core.counters, present, now.elapsed());
@@ -215,7 +227,7 @@ impl Shard {
 
     fn obey(&mut self, command: Command, now: Instant) {
         match command {
-            Command::Create { room, filler, reply } => drop(reply.send(self.core.create(room, filler, now))),
+            Command::Create { room, options, reply } => drop(reply.send(self.core.create(room, options, now))),
             Command::Close { room, reply } => drop(reply.send(self.core.close(&room, LeaveReason::RoomClosed, now))),
             Command::Join { room, peer, entry, arrival, notices, reply } => {
                 let joined = self.core.join(&room, peer, entry, arrival, now);
@@ -251,7 +263,8 @@ mod tests {
 
     #[test]
     fn a_translated_address_is_the_announced_one_of_its_family() {
-        let list: Vec<SocketAddr> = ["198.51.100.1:10000", "[2001:db8::1]:10000", "192.0.2.7:10000"].iter().map(|a| a.parse().unwrap()).collect();
+        let list: Vec<SocketAddr> =
+            ["198.51.100.1:10000", "[2001:db8::1]:10000", "192.0.2.7:10000"].iter().map(|a| a.parse().unwrap()).collect();
         let table = [("192.0.2.7:10000", 2), ("10.0.0.1:10000", 0), ("[fd00::1]:10000", 1)];
         for (local, index) in table {
             assert_eq!(announced_as(&list, local.parse().unwrap()), list[index]);

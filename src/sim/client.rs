@@ -13,7 +13,7 @@ use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite};
 use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
 
 use crate::id::{PeerId, TrackId};
-use crate::room::SlotState;
+use crate::room::{SlotReason, SlotState};
 
 const AUDIO_EVERY: Duration = Duration::from_millis(20);
 const FRAME_EVERY: Duration = Duration::from_millis(100);
@@ -31,6 +31,8 @@ pub struct Kit {
     pub video_slots: usize,
     /// Receive slots.
     pub audio_slots: usize,
+    /// The one video codec that it offers, both ways: VP8 or VP9.
+    pub video: Codec,
 }
 
 /// One receive section and what has come through it.
@@ -43,6 +45,7 @@ struct Slot {
     /// Sequence numbers behind the highest that have not come.
     missing: usize,
     source: Option<u32>,
+    reason: Option<SlotReason>,
     packets: u64,
     last_frame: Option<Instant>,
 }
@@ -91,7 +94,13 @@ pub struct Client {
 
 impl Client {
     pub fn new(address: SocketAddr, kit: Kit, now: Instant) -> (Client, String) {
-        let mut rtc = RtcConfig::new().set_rtp_mode(true).clear_codecs().enable_opus(true, false).enable_vp8(true).build(now);
+        let mut rtc = RtcConfig::new()
+            .set_rtp_mode(true)
+            .clear_codecs()
+            .enable_opus(true, false)
+            .enable_vp8(kit.video == Codec::Vp8)
+            .enable_vp9(kit.video == Codec::Vp9)
+            .build(now);
         rtc.add_local_candidate(Candidate::host(address, "udp").expect("an address"));
         let mut changes = rtc.sdp_api();
         let send = |on: bool| if on { Direction::SendOnly } else { Direction::Inactive };
@@ -151,23 +160,34 @@ impl Client {
         offer.to_sdp_string()
     }
 
+    /// The camera's section stops sending.
+    pub fn offer_without_camera(&mut self) -> String {
+        let mut changes = self.rtc.sdp_api();
+        changes.set_direction(self.camera.take().expect("a camera"), Direction::Inactive);
+        let (offer, pending) = changes.apply().expect("something to offer");
+        self.pending = Some(pending);
+        offer.to_sdp_string()
+    }
+
     /// Which a=mid carries the camera and the microphone.
     pub fn sections(&self) -> Vec<(String, bool)> {
         let named = |mid: Option<Mid>, video| mid.map(|m| (m.to_string(), video));
         named(self.microphone, false).into_iter().chain(named(self.camera, true)).collect()
     }
 
-    pub fn is_connected(&self) -> bool {
-        self.connected.is_some()
-    }
-
     /// Signalling told what a slot shows.
     pub fn told(&mut self, mid: &str, state: SlotState) {
         let Some(slot) = self.slots.get_mut(&Mid::from(mid)) else { return self.faults.push(format!("no slot {mid}")) };
         slot.source = state.source.map(|(track, _)| track.0);
+        slot.reason = state.reason;
         if let (Some((track, peer)), Some(first)) = (state.source, state.first_timestamp) {
             slot.said.push((first, track, peer));
         }
+    }
+
+    /// Why video slots show nothing, where there is a reason.
+    pub fn reasons(&self) -> Vec<SlotReason> {
+        self.slots.values().filter_map(|s| s.reason).collect()
     }
 
     /// How many video slots show something that came within `since`.
@@ -191,7 +211,9 @@ impl Client {
     }
 
     pub fn handle_datagram(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
-        let Ok(receive) = Receive::new(Protocol::Udp, from, self.address, bytes) else { return self.faults.push("unreadable datagram".into()) };
+        let Ok(receive) = Receive::new(Protocol::Udp, from, self.address, bytes) else {
+            return self.faults.push("unreadable datagram".into());
+        };
         if let Err(e) = self.rtc.handle_input(Input::Receive(now, receive)) {
             self.faults.push(format!("datagram refused: {e}"));
         }
@@ -223,7 +245,7 @@ impl Client {
                 self.audio_seq += 1;
                 let time = (self.audio_seq * 960) as u32;
                 let level = ExtensionValues { audio_level: Some(-20), voice_activity: Some(true), ..ExtensionValues::default() };
-                self.write(mid, None, Codec::Opus, self.audio_seq, time, true, made(self.server, self.audio_seq as u32, 60, now), level);
+                self.write(mid, None, Codec::Opus, self.audio_seq, time, true, made(self.server, self.audio_seq as u32, 60), level);
                 wrote = true;
             }
         }
@@ -233,7 +255,7 @@ impl Client {
             self.next_frame += FRAME_EVERY;
             self.frame += 1;
             for layer in 0..self.kit.layers {
-                self.publish_frame(mid, layer, now);
+                self.publish_frame(mid, layer);
             }
             wrote = true;
         }
@@ -244,28 +266,40 @@ impl Client {
     }
 
     /// One frame of one layer: a keyframe has three packets, another one.
-    fn publish_frame(&mut self, mid: Mid, layer: usize, now: Instant) {
+    fn publish_frame(&mut self, mid: Mid, layer: usize) {
         let key = std::mem::take(&mut self.keyframe_wanted[layer]);
         let parts = if key { 3 } else { 1 };
         let rid = (self.kit.layers > 1).then(|| Rid::from(RIDS[layer]));
         let time = self.frame.wrapping_mul(9_000).wrapping_add(layer as u32 * 77_777);
         for part in 0..parts {
             self.video_seq[layer] += 1;
-            // VP8: X and S (RFC 7741), a 15-bit picture id, then the frame whose first bit says "no keyframe".
-            let picture = (self.frame as u16 & 0x7fff) | 0x8000;
-            let mut payload = vec![0x80 | if part == 0 { 0x10 } else { 0 }, 0x80, (picture >> 8) as u8, picture as u8, u8::from(!key)];
-            payload.extend(made(self.server, self.frame, 100 + 60 * layer, now));
+            let (first, last) = (part == 0, part == parts - 1);
+            let mut payload = match self.kit.video {
+                Codec::Vp9 => vp9_head(self.frame, first, last, key),
+                _ => vp8_head(self.frame, first, key),
+            };
+            payload.extend(made(self.server, self.frame, 100 + 60 * layer));
             let seq = self.video_seq[layer];
-            self.write(mid, rid, Codec::Vp8, seq, time, part == parts - 1, payload, ExtensionValues::default());
+            self.write(mid, rid, self.kit.video, seq, time, last, payload, ExtensionValues::default());
         }
     }
 
     #[expect(clippy::too_many_arguments, reason = "the fields of one packet")]
-    fn write(&mut self, mid: Mid, rid: Option<Rid>, codec: Codec, seq: u64, time: u32, marker: bool, payload: Vec<u8>, ext: ExtensionValues) {
+    fn write(
+        &mut self,
+        mid: Mid,
+        rid: Option<Rid>,
+        codec: Codec,
+        seq: u64,
+        time: u32,
+        marker: bool,
+        payload: Vec<u8>,
+        ext: ExtensionValues,
+    ) {
         let Some(pt) = self.rtc.codec_config().params().iter().find(|p| p.spec().codec == codec).map(|p| p.pt()) else { return };
         let at = self.start;
         if let Some(tx) = self.rtc.direct_api().stream_tx_by_mid(mid, rid) {
-            tx.write_rtp(RtpWrite::new(pt, seq.into(), time, at, payload).marker(marker).ext_vals(ext).nackable(codec == Codec::Vp8));
+            tx.write_rtp(RtpWrite::new(pt, seq.into(), time, at, payload).marker(marker).ext_vals(ext).nackable(codec != Codec::Opus));
         }
     }
 
@@ -368,11 +402,8 @@ impl Slot {
             Some(_) => self.missing = self.missing.saturating_sub(1),
             None => self.highest = Some((seq, time)),
         }
-        if self.video && said.is_some_and(|(first, _, _)| *first == time) {
-            let key = packet.payload[0] & 0x10 == 0 || packet.payload[4] & 1 == 0;
-            if !key {
-                faults.push("the first frame of a source is no keyframe".into());
-            }
+        if self.video && said.is_some_and(|(first, _, _)| *first == time) && packet.payload[4] & 1 == 1 {
+            faults.push("the first frame of a source is no keyframe".into());
         }
         faults
     }
@@ -383,8 +414,22 @@ fn simulcast(layers: usize) -> Option<Simulcast> {
     (layers > 1).then(|| Simulcast { send: RIDS.iter().take(layers).map(layer).collect(), recv: vec![] })
 }
 
+/// VP8 (RFC 7741): X and S, a 15-bit picture id, then the frame whose first bit says "no keyframe".
+fn vp8_head(frame: u32, first: bool, key: bool) -> Vec<u8> {
+    let [high, low] = (frame as u16 | 0x8000).to_be_bytes();
+    vec![0x80 | if first { 0x10 } else { 0 }, 0x80, high, low, u8::from(!key)]
+}
+
+/// VP9 (RFC 9628), one layer: I, P on all but keyframes, B and E, a 15-bit picture id; then two bytes so that both heads are of one length.
+fn vp9_head(frame: u32, first: bool, last: bool, key: bool) -> Vec<u8> {
+    let [high, low] = (frame as u16 | 0x8000).to_be_bytes();
+    let bits = [(0x80, true), (0x40, !key), (0x08, first), (0x04, last)];
+    let flags = bits.iter().filter(|(_, on)| *on).map(|(bit, _)| bit).sum();
+    vec![flags, high, low, 0, u8::from(!key)]
+}
+
 /// Made media says whose it is, and which.
-fn made(owner: Option<PeerId>, number: u32, len: usize, _now: Instant) -> Vec<u8> {
+fn made(owner: Option<PeerId>, number: u32, len: usize) -> Vec<u8> {
     let mut body: Vec<u8> = owner.map_or(0, |p| p.0).to_be_bytes().to_vec();
     body.extend(number.to_be_bytes());
     body.resize(len, number as u8);

@@ -2,9 +2,15 @@
 
 use std::time::Duration;
 
-use super::client::Kit;
+use str0m::format::Codec;
+
+use super::client::{Client, Kit};
 use super::world::{Network, World};
-use crate::room::{Filler, View};
+use crate::id::PeerId;
+use crate::metrics::DropReason;
+use crate::people::{Event, LeaveReason};
+use crate::room::{Filler, SlotReason, View};
+use crate::shard::command::Notice;
 
 /// One test for each seed, so that they run side by side and a failing one is named: `cargo nextest run --release SCENARIO::seed_07`.
 macro_rules! seeds {
@@ -29,8 +35,8 @@ macro_rules! seeds {
 
 const LAN: Network = Network { delay: Duration::from_millis(5), loss: 0.0 };
 const LOSSY: Network = Network { delay: Duration::from_millis(20), loss: 0.05 };
-const PERSON: Kit = Kit { layers: 1, microphone: true, video_slots: 9, audio_slots: 3 };
-const VIEWER: Kit = Kit { layers: 0, microphone: false, video_slots: 1, audio_slots: 1 };
+const PERSON: Kit = Kit { layers: 1, microphone: true, video_slots: 9, audio_slots: 3, video: Codec::Vp8 };
+const VIEWER: Kit = Kit { layers: 0, microphone: false, video_slots: 1, audio_slots: 1, video: Codec::Vp8 };
 
 fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
@@ -162,11 +168,11 @@ seeds! {
         let people: Vec<usize> = (0..3).map(|_| w.join(Kit { video_slots: 1, ..PERSON }, Filler::Conference).unwrap()).collect();
         w.run(seconds(2));
         for _ in 0..3 {
-            w.renegotiate(people[0]);
+            w.renegotiate(people[0], Client::offer_more);
             w.run(seconds(2));
         }
         assert_eq!(w.clients[&people[0]].fresh_videos(w.now, Duration::from_millis(300)), 2, "seed {seed}: the new slot is filled");
-        assert_eq!(w.core.counters.drops.get(crate::metrics::DropReason::Guard), 0);
+        assert_eq!(w.core.counters.drops.get(DropReason::Guard), 0);
         assert!(w.audit.packets > 1_000);
         w.check();
     }
@@ -221,5 +227,118 @@ fn keyframe_requests_are_gathered() {
     }
     let asked = w.clients[&people[0]].keyframes_asked - before;
     assert!((1..=4).contains(&asked), "{asked} requests in a second");
+    w.check();
+}
+
+/// A defect in one connection takes out that participant, a defect in a room that room; everybody else goes on.
+#[test]
+fn a_panic_takes_out_its_own_only() {
+    let mut w = World::new(1, LAN);
+    let people: Vec<usize> = (0..3).map(|_| w.join(PERSON, Filler::Conference).unwrap()).collect();
+    w.run(seconds(2));
+    w.core.poison_peer(PeerId(people[0] as u32));
+    w.run(seconds(1));
+    assert_eq!((w.core.counters.peer_panics, w.core.present().participants), (1, 2));
+    assert_eq!(w.closed(people[0]), Some(LeaveReason::ServerError));
+    w.drop_client(people[0]);
+    w.run(seconds(1));
+    assert_eq!(w.clients[&people[1]].fresh_videos(w.now, Duration::from_millis(300)), 1);
+    assert_eq!(w.clients[&people[1]].missing(), 0);
+    w.check();
+
+    w.poison_room();
+    w.run(seconds(1));
+    assert_eq!((w.core.counters.room_panics, w.core.present().rooms), (1, 0));
+    assert_eq!(w.closed(people[1]), Some(LeaveReason::ServerError));
+    [people[1], people[2]].iter().for_each(|index| w.drop_client(*index));
+    let again = w.join(PERSON, Filler::Conference).unwrap();
+    w.join(PERSON, Filler::Conference).unwrap();
+    w.run(seconds(2));
+    assert_eq!(w.clients[&again].fresh_videos(w.now, Duration::from_millis(300)), 1, "the shard lives");
+    w.check();
+}
+
+/// Nobody is sent what they did not offer; they are told why.
+#[test]
+fn a_codec_that_was_not_offered_is_not_sent() {
+    let mut w = World::new(1, LAN);
+    let vp8 = w.join(PERSON, Filler::Conference).unwrap();
+    let vp9: Vec<usize> = (0..2).map(|_| w.join(Kit { video: Codec::Vp9, ..PERSON }, Filler::Conference).unwrap()).collect();
+    w.run(seconds(3));
+    assert_eq!(w.clients[&vp8].reasons(), [SlotReason::Codec, SlotReason::Codec]);
+    assert!(w.clients[&vp8].seen.video.is_empty());
+    assert_eq!(w.clients[&vp8].seen.audio.len(), 2, "sound is heard all the same");
+    for index in vp9 {
+        let client = &w.clients[&index];
+        assert_eq!(client.reasons(), [SlotReason::Codec]);
+        assert_eq!((client.fresh_videos(w.now, Duration::from_millis(300)), client.missing()), (1, 0));
+    }
+    w.check();
+}
+
+/// Bytes from strangers, and garbage in the name of a participant: counted, and without effect on anybody.
+#[test]
+fn garbage_has_no_effect() {
+    let mut w = World::new(1, LAN);
+    let people: Vec<usize> = (0..3).map(|_| w.join(PERSON, Filler::Conference).unwrap()).collect();
+    w.run(seconds(2));
+    let stranger = "10.9.9.9:9".parse().unwrap();
+    let victim = w.clients[&people[0]].address;
+    let mut rng = fastrand::Rng::with_seed(7);
+    for round in 0..3_000 {
+        let mut bytes: Vec<u8> = (0..rng.usize(1..300)).map(|_| rng.u8(..)).collect();
+        // STUN, DTLS, RTP, RTCP by their first byte (RFC 7983), a close_notify alert among them.
+        bytes[0] = [0, 1, 20, 21, 22, 23, 63, 128, 144][round % 9];
+        if bytes.len() > 1 && rng.bool() {
+            bytes[1] = rng.u8(192..224);
+        }
+        if round % 50 == 0 {
+            bytes = vec![21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 1, 0];
+        }
+        w.throw(stranger, &bytes);
+        w.throw(victim, &bytes);
+        if round % 10 == 0 {
+            w.run(Duration::from_millis(1));
+        }
+    }
+    w.run(seconds(2));
+    let drops = &w.core.counters.drops;
+    assert!(drops.get(DropReason::UnprovenAddress) > 1_000, "{drops:?}");
+    assert_eq!(w.core.present().participants, 3);
+    for index in people {
+        let client = &w.clients[&index];
+        assert_eq!((client.fresh_videos(w.now, Duration::from_millis(300)), client.missing()), (2, 0), "client {index}");
+    }
+    w.check();
+}
+
+/// A section that a later offer stops: its track is gone for everybody, and whoever comes then is not given it.
+#[test]
+fn a_stopped_section_unpublishes_its_track() {
+    let mut w = World::new(1, LAN);
+    let people: Vec<usize> = (0..3).map(|_| w.join(PERSON, Filler::Conference).unwrap()).collect();
+    w.run(seconds(2));
+    w.renegotiate(people[0], Client::offer_without_camera);
+    let late = w.join(PERSON, Filler::Conference).unwrap();
+    w.run(seconds(2));
+    let unpublished = |notice: &Notice| matches!(notice, Notice::Event(event) if matches!(event.event, Event::Unpublished { peer, .. } if peer == PeerId(people[0] as u32)));
+    assert_eq!(w.told[&people[1]].iter().filter(|notice| unpublished(notice)).count(), 1);
+    assert_eq!(w.clients[&people[1]].fresh_videos(w.now, Duration::from_millis(300)), 2, "the other and the late one");
+    assert_eq!(w.clients[&late].fresh_videos(w.now, Duration::from_millis(300)), 2);
+    assert_eq!(w.core.present().tracks, 7);
+    w.check();
+}
+
+/// The newer connection of an identity stays, the older one is told why it goes.
+#[test]
+fn the_newer_connection_of_an_identity_stays() {
+    let mut w = World::new(1, LAN);
+    let older = w.join(PERSON, Filler::Conference).unwrap();
+    w.run(seconds(1));
+    let newer = w.join_as("i1", PERSON, Filler::Conference).unwrap();
+    w.run(seconds(1));
+    assert_eq!(w.closed(older), Some(LeaveReason::Replaced));
+    assert_eq!((w.closed(newer), w.core.present().participants), (None, 1));
+    w.drop_client(older);
     w.check();
 }

@@ -14,8 +14,8 @@ use crate::id::{PeerId, RoomName};
 use crate::people::{LeaveReason, Profile, Source};
 use crate::room::{Filler, View};
 use crate::shard::Core;
-use crate::shard::command::{Action, Arrival, Declared, Entry, Joined, Notice, Refusal};
-use crate::webrtc::{Offer, Path, Peer, PeerConfig, certificate};
+use crate::shard::command::{Action, Arrival, Declared, Entry, Joined, Notice, Refusal, RoomOptions};
+use crate::webrtc::{Offer, Path, Peer, PeerConfig, VideoCodec, certificate};
 
 const STEP: Duration = Duration::from_millis(1);
 /// Datagrams of one run, as the kernel takes them.
@@ -86,6 +86,11 @@ impl World {
 
     /// Somebody joins; returns their number here.
     pub fn join(&mut self, kit: Kit, filler: Filler) -> Result<usize, Refusal> {
+        let identity = format!("i{}", self.made + 1);
+        self.join_as(&identity, kit, filler)
+    }
+
+    pub fn join_as(&mut self, identity: &str, kit: Kit, filler: Filler) -> Result<usize, Refusal> {
         self.made += 1;
         let index = self.made;
         let address = SocketAddr::from(([10, (index >> 8) as u8, index as u8, 1], 4_000));
@@ -93,15 +98,21 @@ impl World {
         let config = PeerConfig { certificate: shared_certificate(), addresses: vec![self.server] };
         let epoch = (self.start, 3_900_000_000 << 32);
         let offer = Offer::parse(&offer).map_err(Refusal::Offer)?;
-        let (media, answer, negotiated) = Peer::accept(&config, offer, epoch, self.now).map_err(Refusal::Offer)?;
+        let (media, answer, negotiated) = Peer::accept(&config, offer, VideoCodec::default(), epoch, self.now).map_err(Refusal::Offer)?;
         let source = |video| if video { Source::Camera } else { Source::Microphone };
         let declared = client.sections().into_iter().map(|(mid, video)| Declared { mid, source: source(video), muted: false }).collect();
         let viewer = kit.layers == 0 && !kit.microphone;
         let name = if viewer { String::new() } else { format!("n{index}") };
-        let profile = Profile { identity: format!("i{index}"), name, metadata: String::new() };
+        let profile = Profile { identity: identity.to_string(), name, metadata: String::new() };
         let arrival = Arrival { media: Box::new(media), negotiated, declared };
         let peer = PeerId(index as u32);
-        let Joined { .. } = self.core.join(&self.room, peer, Entry { profile, viewer, filler }, arrival, self.now)?;
+        let Joined { .. } = self.core.join(
+            &self.room,
+            peer,
+            Entry { profile, viewer, options: RoomOptions { filler, ..RoomOptions::default() } },
+            arrival,
+            self.now,
+        )?;
         client.accept(peer, &answer.print(), self.now);
         self.by_peer.insert(peer, index);
         self.by_address.insert(address, index);
@@ -135,14 +146,24 @@ impl World {
         self.act(index, Action::View(view)).expect("a view");
     }
 
-    /// A further offer with one slot more.
-    pub fn renegotiate(&mut self, index: usize) {
+    /// A further offer.
+    pub fn renegotiate(&mut self, index: usize, offer: impl FnOnce(&mut Client) -> String) {
         let client = self.clients.get_mut(&index).expect("a client");
-        let offer = Offer::parse(&client.offer_more()).expect("an offer");
+        let offer = Offer::parse(&offer(client)).expect("an offer");
         let peer = PeerId(index as u32);
         let (answer, _) = self.core.offer(&self.room, peer, offer, &[], self.now).expect("an answer");
         let client = self.clients.get_mut(&index).expect("a client");
         client.accept(peer, &answer.print(), self.now);
+    }
+
+    /// A datagram out of nowhere, or out of a client's own address.
+    pub fn throw(&mut self, from: SocketAddr, bytes: &[u8]) {
+        let path = Path { remote: from, local: self.server };
+        self.core.handle_datagram(path, bytes, self.now);
+    }
+
+    pub fn poison_room(&mut self) {
+        self.core.poison_room(&self.room);
     }
 
     pub fn run(&mut self, time: Duration) {
@@ -164,6 +185,11 @@ impl World {
         None
     }
 
+    /// Why somebody was told that it is over.
+    pub fn closed(&self, index: usize) -> Option<LeaveReason> {
+        self.told[&index].iter().find_map(|notice| if let Notice::Closed(reason) = notice { Some(*reason) } else { None })
+    }
+
     /// Everybody's faults and the wire's, and the core's invariants.
     pub fn check(&self) {
         self.core.check_invariants();
@@ -176,7 +202,11 @@ impl World {
     fn link(&self, index: usize) -> Link {
         let config = |way: u64| {
             let config = NetemConfig::new().latency(self.network.delay).seed(index as u64 * 2 + way);
-            if self.network.loss > 0.0 { config.loss(LossModel::from(RandomLoss::new(Probability::new(self.network.loss)))) } else { config }
+            if self.network.loss > 0.0 {
+                config.loss(LossModel::from(RandomLoss::new(Probability::new(self.network.loss))))
+            } else {
+                config
+            }
         };
         Link { up: Netem::new(config(0)), down: Netem::new(config(1)) }
     }

@@ -33,6 +33,8 @@ impl Peer {
         if self.closed {
             return;
         }
+        #[cfg(test)]
+        assert!(!std::mem::take(&mut self.poisoned), "poisoned by a test");
         if is_rtcp(datagram) && self.connected {
             let events = &mut self.events;
             self.egress.handle_rtcp(datagram, now, |slot| events.push_back(PeerEvent::KeyframeRequest(slot)));

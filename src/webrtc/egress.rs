@@ -455,7 +455,10 @@ mod tests {
         assert_eq!(e.send(&forward_to(0, 65_537, 0), &packet(now, Codec::Opus), now), Err(DropReason::Codec));
         assert_eq!(e.send(&forward_to(9, 65_537, 0), &packet(now, Codec::Vp8), now), Err(DropReason::NoTrack));
         let out = datagrams(&mut e);
-        assert_eq!(out.iter().map(|d| (feedback::word(d, 8), u16::from_be_bytes([d[2], d[3]]))).collect::<Vec<_>>(), [(10, 65_535), (10, 0)]);
+        assert_eq!(
+            out.iter().map(|d| (feedback::word(d, 8), u16::from_be_bytes([d[2], d[3]]))).collect::<Vec<_>>(),
+            [(10, 65_535), (10, 0)]
+        );
         assert!(out.iter().all(|d| feedback::word(d, 12) == 7), "the track is the CSRC");
 
         let client = Session::new(&exported(true)).unwrap();
@@ -463,7 +466,10 @@ mod tests {
         let sealed = client.local.seal_rtcp(&nack, 1).unwrap();
         assert!(e.handle_rtcp(&sealed, now, |_| panic!("no keyframe was asked for")));
         let out = datagrams(&mut e);
-        assert_eq!(out.iter().map(|d| (feedback::word(d, 8), u16::from_be_bytes([d[2], d[3]]), d[1] & 127)).collect::<Vec<_>>(), [(11, 1, 97)]);
+        assert_eq!(
+            out.iter().map(|d| (feedback::word(d, 8), u16::from_be_bytes([d[2], d[3]]), d[1] & 127)).collect::<Vec<_>>(),
+            [(11, 1, 97)]
+        );
         assert!(!e.handle_rtcp(&sealed, now, |_| ()), "a replay");
     }
 

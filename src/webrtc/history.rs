@@ -88,7 +88,12 @@ mod tests {
             payload: Arc::from([1u8]),
             received: now,
         };
-        Sent { header: Rewritten { seq, timestamp: 0, patch: Patch::default() }, track: TrackId(1), packet: Arc::new(packet), repeated: None }
+        Sent {
+            header: Rewritten { seq, timestamp: 0, patch: Patch::default() },
+            track: TrackId(1),
+            packet: Arc::new(packet),
+            repeated: None,
+        }
     }
 
     #[test]

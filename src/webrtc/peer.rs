@@ -19,7 +19,7 @@ use str0m::rtp::Ssrc;
 use str0m::{Candidate, Rtc};
 
 use super::egress::{Egress, StreamConfig};
-use super::offer::{Answer, Offer};
+use super::offer::{Answer, Offer, VideoCodec};
 use super::{tap, translate};
 use crate::id::{LayerIndex, SlotIndex, TrackId};
 use crate::limits::{CONNECT_TIMEOUT, DATA_BYTES_MAX, SLOTS_PER_PEER_MAX};
@@ -151,6 +151,9 @@ pub struct Peer {
     pub(super) answered_check: Option<SocketAddr>,
     pub(super) drops: Drops,
     ufrag: String,
+    /// The next datagram panics: how a defect is made for a test.
+    #[cfg(test)]
+    pub(super) poisoned: bool,
 }
 
 /// The two data channels that the client opens, by label.
@@ -167,8 +170,14 @@ impl std::fmt::Debug for Peer {
 }
 
 impl Peer {
-    /// Builds a connection from a first offer. `epoch`: a moment and its NTP time. The error is for the one who wrote the offer.
-    pub fn accept(config: &PeerConfig, offer: Offer, epoch: (Instant, u64), now: Instant) -> Result<(Peer, Answer, Negotiated), String> {
+    /// Builds a connection from a first offer; the client is asked to publish `publish`. `epoch`: a moment and its NTP time. The error is for the one who wrote the offer.
+    pub fn accept(
+        config: &PeerConfig,
+        offer: Offer,
+        publish: VideoCodec,
+        epoch: (Instant, u64),
+        now: Instant,
+    ) -> Result<(Peer, Answer, Negotiated), String> {
         let (mut rtc, keys) = tap::build(translate::config(config.certificate.clone()), now);
         for address in &config.addresses {
             let candidate = Candidate::host(*address, "udp").map_err(|e| e.to_string())?;
@@ -194,19 +203,23 @@ impl Peer {
             answered_check: None,
             drops: Drops::default(),
             ufrag,
+            #[cfg(test)]
+            poisoned: false,
         };
-        let (answer, negotiated) = peer.offer(offer, now)?;
+        let (answer, negotiated) = peer.offer(offer, publish, now)?;
         Ok((peer, answer, negotiated))
     }
 
-    /// Accepts an offer, the first or a further one. An error leaves what was there before.
-    pub fn offer(&mut self, offer: Offer, now: Instant) -> Result<(Answer, Negotiated), String> {
+    /// Accepts an offer, the first or a further one; the client is asked to publish `publish`. An error leaves what was there before.
+    pub fn offer(&mut self, offer: Offer, publish: VideoCodec, now: Instant) -> Result<(Answer, Negotiated), String> {
         // str0m's answer lists the send streams it knows, and it must know none at any other time (facts/egress, rules 1 and 2).
         self.lend_streams();
         let answered = self.rtc.sdp_api().accept_offer(offer.sdp);
         let mut mids: Vec<Mid> = offer.sections.iter().map(|s| s.mid.as_str().into()).collect();
         // What was lent is taken back even where a hostile offer leaves its section out.
-        mids.extend(self.slots.iter().map(|slot| slot.mid).filter(|mid| !offer.sections.iter().any(|s| s.mid == **mid)).collect::<Vec<_>>());
+        mids.extend(
+            self.slots.iter().map(|slot| slot.mid).filter(|mid| !offer.sections.iter().any(|s| s.mid == **mid)).collect::<Vec<_>>(),
+        );
         let configs = self.take_streams(&mids);
         let answer = answered.map_err(|e| e.to_string())?;
         let known = self.slots.len();
@@ -217,7 +230,8 @@ impl Peer {
         self.codecs = params.iter().filter_map(|p| Some((*p.pt(), translate::codec(p)?))).collect();
         debug_assert_eq!(self.slots.len(), known + negotiated.new_slots.len());
         self.drain(now);
-        Ok((Answer(answer), negotiated))
+        let published = negotiated.published.iter().map(|p| p.mid.clone()).collect();
+        Ok((Answer { sdp: answer, publish, published }, negotiated))
     }
 
     /// Tells str0m of our streams, so that the answer keeps their SSRCs.
@@ -304,6 +318,12 @@ impl Peer {
     /// The `a=mid` of a slot.
     pub fn slot_mid(&self, slot: SlotIndex) -> Option<&str> {
         self.slots.get(usize::from(slot.0)).map(|s| &*s.mid)
+    }
+
+    /// Makes the next datagram panic.
+    #[cfg(test)]
+    pub fn poison(&mut self) {
+        self.poisoned = true;
     }
 
     /// What a connectivity check for this peer begins its USERNAME with.

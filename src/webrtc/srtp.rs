@@ -135,7 +135,12 @@ impl Gcm {
             derive(master, salt, label, &mut s)?;
             Ok::<_, Unspecified>(s)
         };
-        Ok(Gcm { rtp: key(LABEL_RTP_KEY)?, rtp_salt: salt12(LABEL_RTP_SALT)?, rtcp: key(LABEL_RTCP_KEY)?, rtcp_salt: salt12(LABEL_RTCP_SALT)? })
+        Ok(Gcm {
+            rtp: key(LABEL_RTP_KEY)?,
+            rtp_salt: salt12(LABEL_RTP_SALT)?,
+            rtcp: key(LABEL_RTCP_KEY)?,
+            rtcp_salt: salt12(LABEL_RTCP_SALT)?,
+        })
     }
 
     #[inline]
@@ -308,8 +313,7 @@ mod tests {
 
     #[test]
     fn srtcp_goes_both_ways_and_refuses_what_was_changed() {
-        let profiles =
-            [(SrtpProfile::AEAD_AES_256_GCM, 88), (SrtpProfile::AEAD_AES_128_GCM, 56), (SrtpProfile::AES128_CM_SHA1_80, 60)];
+        let profiles = [(SrtpProfile::AEAD_AES_256_GCM, 88), (SrtpProfile::AEAD_AES_128_GCM, 56), (SrtpProfile::AES128_CM_SHA1_80, 60)];
         for (profile, len) in profiles {
             let (client, server) = sessions(profile, len);
             let plain: Vec<u8> = [0x81, 201, 0, 7].into_iter().chain(4..32).collect();

@@ -85,7 +85,13 @@ impl DtlsProvider for Tap {
         self.0.generate_certificate()
     }
 
-    fn new_dtls(&self, cert: &DtlsCert, now: Instant, version: DtlsVersion, mtu: Option<usize>) -> Result<Box<dyn DtlsInstance>, CryptoError> {
+    fn new_dtls(
+        &self,
+        cert: &DtlsCert,
+        now: Instant,
+        version: DtlsVersion,
+        mtu: Option<usize>,
+    ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
         let inner = self.0.new_dtls(cert, now, version, mtu)?;
         Ok(Box::new(TapInstance { inner, slot: NEXT.take().unwrap_or_default() }))
     }

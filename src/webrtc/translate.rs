@@ -108,7 +108,7 @@ pub fn ntp_time(time: SystemTime) -> u64 {
 
 /// Milliseconds since 1970 of an NTP time.
 pub fn ntp_time_to_unix_ms(ntp: u64) -> u64 {
-    let millis = (ntp & 0xffff_ffff) * 1_000 >> 32;
+    let millis = ((ntp & 0xffff_ffff) * 1_000) >> 32;
     (ntp >> 32).saturating_sub(NTP_TO_UNIX_SECS) * 1_000 + millis
 }
 

@@ -1,13 +1,19 @@
 /** Asks the browser for devices and screens, with the constraints that the encodings in `media.ts` are made for. */
 
+const CAMERA: MediaTrackConstraints = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30 } };
+const MICROPHONE: MediaTrackConstraints = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
+
+/** Both in one question to the person. Rejects if either is not to be had. */
+export async function captureCameraAndMicrophone(): Promise<MediaStreamTrack[]> {
+  return (await navigator.mediaDevices.getUserMedia({ audio: MICROPHONE, video: CAMERA })).getTracks();
+}
+
 export async function captureCamera(deviceId?: string): Promise<MediaStreamTrack> {
-  const video = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30 }, ...exact(deviceId) };
-  return first(await navigator.mediaDevices.getUserMedia({ video }));
+  return first(await navigator.mediaDevices.getUserMedia({ video: { ...CAMERA, ...exact(deviceId) } }));
 }
 
 export async function captureMicrophone(deviceId?: string): Promise<MediaStreamTrack> {
-  const audio = { echoCancellation: true, noiseSuppression: true, autoGainControl: true, ...exact(deviceId) };
-  return first(await navigator.mediaDevices.getUserMedia({ audio }));
+  return first(await navigator.mediaDevices.getUserMedia({ audio: { ...MICROPHONE, ...exact(deviceId) } }));
 }
 
 export async function captureScreen(): Promise<{ video: MediaStreamTrack; audio: MediaStreamTrack | undefined }> {

@@ -1,9 +1,12 @@
 type Codec = Pick<RTCRtpCodec, 'mimeType' | 'sdpFmtpLine'>;
 
-/** What is sent: VP8, which every browser decodes, and Opus. */
-export function sendCodecs<T extends Codec>(kind: 'audio' | 'video', capabilities: T[]): T[] {
-  const wanted = kind === 'audio' ? ['audio/opus'] : ['video/vp8', 'video/rtx'];
-  return pick(capabilities, wanted);
+/**
+ * What may be sent. The answer lists the room's codec first, and a browser sends the first one that both have: VP8 unless the room was made
+ * otherwise. A browser that cannot be asked for layers (`canLayer`) makes wrong sizes of simulcast in other codecs, so it offers VP8 only.
+ */
+export function sendCodecs<T extends Codec>(kind: 'audio' | 'video', capabilities: T[], canLayer = true): T[] {
+  if (kind === 'audio') return pick(capabilities, ['audio/opus']);
+  return canLayer ? receiveCodecs(kind, capabilities) : pick(capabilities, ['video/vp8', 'video/rtx']);
 }
 
 /**

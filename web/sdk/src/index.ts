@@ -1,7 +1,7 @@
 export { DATA_BYTES_MAX } from './data.ts';
 export { Emitter } from './emitter.ts';
 export type { ChatMessage, ConnectionState, RoomEvents } from './events.ts';
-export { captureCamera, captureMicrophone } from './capture.ts';
+export { captureCamera, captureCameraAndMicrophone, captureMicrophone } from './capture.ts';
 export type { SlotCounts } from './media.ts';
 export { LocalParticipant, Participant, RemoteParticipant } from './participant.ts';
 export type { LeaveReason, Role, RoomMode, SlotReason, Source } from './protocol.gen.ts';

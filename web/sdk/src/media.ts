@@ -130,7 +130,8 @@ export class Media extends Emitter<MediaEvents> {
   private addSend(source: Source): SendSection {
     const kind = kindOf(source);
     const transceiver = source === 'camera' ? this.addCamera() : this.pc.addTransceiver(kind, sendInit(source));
-    transceiver.setCodecPreferences(sendCodecs(kind, RTCRtpSender.getCapabilities(kind)?.codecs ?? []));
+    const canLayer = source !== 'camera' || isLayered(transceiver);
+    transceiver.setCodecPreferences(sendCodecs(kind, RTCRtpSender.getCapabilities(kind)?.codecs ?? [], canLayer));
     const section = { source, transceiver, local: new LocalTrack(), muted: true };
     this.sends.push(section);
     return section;
@@ -170,4 +171,9 @@ export class Media extends Emitter<MediaEvents> {
 
 function sendInit(source: Source): RTCRtpTransceiverInit {
   return source === 'screen' ? { direction: 'sendonly', sendEncodings: SCREEN_ENCODINGS } : { direction: 'sendonly' };
+}
+
+/** Whether the browser took the wish for layers in time; one that does not know it leaves it out. */
+function isLayered(transceiver: RTCRtpTransceiver): boolean {
+  return transceiver.sender.getParameters().encodings.some((encoding) => 'scalabilityMode' in encoding);
 }

@@ -1,37 +1,259 @@
-// The wire types of the signalling, generated from the server's `api/protocol.rs`. Do not edit.
+// The wire types of the signalling, generated from src/api/protocol.rs. Do not edit.
+// Made anew by: UPDATE=1 cargo nextest run --release --lib protocol
 
+/** Where a published track comes from. */
 export type Source = "camera" | "microphone" | "screen" | "screen_audio";
 
+/** What somebody is in a room. */
 export type Role = "participant" | "viewer";
 
+/** Who fills the slots of a room when nobody says otherwise. */
 export type RoomMode = "conference" | "broadcast";
 
-export type PublishedSection = { mid: string, source: Source, muted: boolean, };
+/** What participants are asked to publish; who cannot publishes something else. */
+export type VideoCodec = "vp8" | "vp9" | "h264" | "av1";
 
-export type View = { "mode": "auto", offset: number, limit?: number, pinned: Array<number>, } | { "mode": "tracks", tracks: Array<number>, };
+/** Says which section of the offer (by its `mid`) publishes what. */
+export type PublishedSection = {
+  /** The section's `a=mid`. */
+  mid: string,
+  /** What it carries. */
+  source: Source,
+  /** Whether it starts muted. */
+  muted: boolean, };
 
-export type ClientMessage = { "type": "join", id: number, name: string, role: Role, metadata: string, mode: RoomMode, offer: string, tracks: Array<PublishedSection>, } | { "type": "offer", id: number, offer: string, tracks: Array<PublishedSection>, } | { "type": "mute", id: number, track: number, muted: boolean, } | { "type": "view", id: number, view: View, } | { "type": "chat", id: number, text: string, to?: number, } | { "type": "hand", id: number, raised: boolean, } | { "type": "update", id: number, name?: string, metadata?: string, } | { "type": "leave" };
+/** Which tracks a receiver wants to see. */
+export type View = { "mode": "auto",
+  /** How many of that order are skipped: a page's first place. */
+  offset: number,
+  /** How many video slots are filled; absent: all. */
+  limit?: number,
+  /** Tracks that come first. */
+  pinned: Array<number>, } | { "mode": "tracks",
+  /** Numbers of tracks. */
+  tracks: Array<number>, };
 
-export type Track = { track: number, source: Source, muted: boolean, };
+/** What a client says. `id` is chosen by the client and comes back in the answer. */
+export type ClientMessage = { "type": "join",
+  /** Comes back in the answer. */
+  id: number,
+  /** Display name, 1 to 64 characters. Viewers may leave it out. */
+  name: string,
+  /** Participant or viewer. */
+  role: Role,
+  /** Free text for the application, up to 4,096 bytes, shown to everybody. */
+  metadata: string,
+  /** The mode of the room if this join begins it; ignored otherwise. */
+  mode: RoomMode,
+  /** SDP. */
+  offer: string,
+  /** What the send sections carry. */
+  tracks: Array<PublishedSection>, } | { "type": "offer",
+  /** Comes back in the answer. */
+  id: number,
+  /** SDP. */
+  offer: string,
+  /** What the send sections carry, all of them. */
+  tracks: Array<PublishedSection>, } | { "type": "mute",
+  /** Comes back in the answer. */
+  id: number,
+  /** The track. */
+  track: number,
+  /** The new state. */
+  muted: boolean, } | { "type": "view",
+  /** Comes back in the answer. */
+  id: number,
+  /** The choice. */
+  view: View, } | { "type": "chat",
+  /** Comes back in the answer. */
+  id: number,
+  /** 1 to 2,000 characters. */
+  text: string,
+  /** One participant, or absent for all. */
+  to?: number, } | { "type": "hand",
+  /** Comes back in the answer. */
+  id: number,
+  /** The new state. */
+  raised: boolean, } | { "type": "update",
+  /** Comes back in the answer. */
+  id: number,
+  /** New display name. */
+  name?: string,
+  /** New metadata. */
+  metadata?: string, } | { "type": "leave", };
 
-export type Participant = { participant: number, identity: string, name: string, metadata: string, hand?: number, tracks: Array<Track>, };
+/** One published track, as the roster shows it. */
+export type Track = {
+  /** Its number in the room; also the CSRC of its packets. */
+  track: number,
+  /** Where it comes from. */
+  source: Source,
+  /** Whether it is muted. */
+  muted: boolean, };
 
-export type SectionTrack = { mid: string, track: number, };
+/** Somebody in a room. */
+export type Participant = {
+  /** The number by which everything else names them. */
+  participant: number,
+  /** Unique in the room; made by the server for guests. */
+  identity: string,
+  /** Display name; may repeat. */
+  name: string,
+  /** Free text of the application. */
+  metadata: string,
+  /** The place in the queue of raised hands, from 1; absent: hand is down. */
+  hand?: number,
+  /** What they publish. */
+  tracks: Array<Track>, };
 
+/** The number that the server gave to a send section. */
+export type SectionTrack = {
+  /** The section's `a=mid`. */
+  mid: string,
+  /** The track's number. */
+  track: number, };
+
+/** Why a slot shows nothing. */
 export type SlotReason = "codec" | "muted";
 
-export type Slot = { mid: string, track?: number, participant?: number, first_timestamp?: number, reason?: SlotReason, };
+/** What one receive section of the client shows. */
+export type Slot = {
+  /** The section's `a=mid`. */
+  mid: string,
+  /** The track, or absent: nothing. */
+  track?: number,
+  /** Whose it is. */
+  participant?: number,
+  /** RTP timestamp of the first packet of this track in this slot. Absent until that packet is on its way: frames shown before it belong to the previous source. */
+  first_timestamp?: number,
+  /** Why nothing is sent although there is a track. */
+  reason?: SlotReason, };
 
-export type Speaker = { participant: number, level: number, };
+/** Somebody who is speaking. */
+export type Speaker = {
+  /** Who. */
+  participant: number,
+  /** Loudness from 0 to 1. */
+  level: number, };
 
+/** Why somebody left, or why one's own connection ends. */
 export type LeaveReason = "left" | "disconnected" | "media_lost" | "removed" | "replaced" | "too_slow" | "room_closed" | "server_stopping" | "server_error";
 
-export type RoomEvent = { "kind": "participant_joined", participant: Participant, } | { "kind": "participant_left", participant: number, reason: LeaveReason, } | { "kind": "participant_updated", participant: number, name: string, metadata: string, } | { "kind": "track_published", participant: number, track: Track, } | { "kind": "track_unpublished", participant: number, track: number, } | { "kind": "track_muted", participant: number, track: number, muted: boolean, } | { "kind": "chat", from: number, to?: number, text: string, time_ms: number, } | { "kind": "hands", raised: Array<number>, } | { "kind": "viewers", count: number, };
+/** What happened in the room; numbered, the same for everybody. */
+export type RoomEvent = { "kind": "participant_joined",
+  /** Who. */
+  participant: Participant, } | { "kind": "participant_left",
+  /** Who. */
+  participant: number,
+  /** Why. */
+  reason: LeaveReason, } | { "kind": "participant_updated",
+  /** Who. */
+  participant: number,
+  /** Name now. */
+  name: string,
+  /** Metadata now. */
+  metadata: string, } | { "kind": "track_published",
+  /** Who. */
+  participant: number,
+  /** What. */
+  track: Track, } | { "kind": "track_unpublished",
+  /** Whose it was. */
+  participant: number,
+  /** Its number. */
+  track: number, } | { "kind": "track_muted",
+  /** Whose it is. */
+  participant: number,
+  /** Its number. */
+  track: number,
+  /** The state now. */
+  muted: boolean, } | { "kind": "chat",
+  /** Who wrote. */
+  from: number,
+  /** Whom to; absent: everybody. */
+  to?: number,
+  /** The text. */
+  text: string,
+  /** Milliseconds since 1970, the server's clock. */
+  time_ms: number, } | { "kind": "hands",
+  /** Participants, the first to raise it first. */
+  raised: Array<number>, } | { "kind": "viewers",
+  /** Their number. */
+  count: number, };
 
-export type ErrorBody = { code: string, message: string, };
+/** An error, in signalling and in REST. */
+export type ErrorBody = {
+  /** Stable, for programs. */
+  code: string,
+  /** For a person. */
+  message: string, };
 
-export type ServerMessage = { "type": "joined", id: number, participant: number, identity: string, mode: RoomMode, answer: string, tracks: Array<SectionTrack>, participants: Array<Participant>, raised: Array<number>, viewers: number, seq: number, } | { "type": "answered", id: number, answer: string, tracks: Array<SectionTrack>, } | { "type": "done", id: number, } | { "type": "error", id?: number, error: ErrorBody, } | { "type": "event", seq: number, event: RoomEvent, } | { "type": "slots", slots: Array<Slot>, } | { "type": "speakers", speakers: Array<Speaker>, } | { "type": "closed", reason: LeaveReason, };
+/** What the server says. */
+export type ServerMessage = { "type": "joined",
+  /** Of the request. */
+  id: number,
+  /** One's own number. */
+  participant: number,
+  /** One's own identity. */
+  identity: string,
+  /** The room's mode. */
+  mode: RoomMode,
+  /** SDP. */
+  answer: string,
+  /** Numbers of one's own tracks. */
+  tracks: Array<SectionTrack>,
+  /** Everybody who is in the room, oneself included unless a viewer. */
+  participants: Array<Participant>,
+  /** Hands that are up, in order. */
+  raised: Array<number>,
+  /** How many viewers there are. */
+  viewers: number,
+  /** The number of the last event that this picture includes. */
+  seq: number, } | { "type": "answered",
+  /** Of the request. */
+  id: number,
+  /** SDP. */
+  answer: string,
+  /** Numbers of one's own tracks, all of them. */
+  tracks: Array<SectionTrack>, } | { "type": "done",
+  /** Of the request. */
+  id: number, } | { "type": "error",
+  /** Of the request. */
+  id?: number,
+  /** What is wrong. */
+  error: ErrorBody, } | { "type": "event",
+  /** Its number. */
+  seq: number,
+  /** What. */
+  event: RoomEvent, } | { "type": "slots",
+  /** Only those that changed. */
+  slots: Array<Slot>, } | { "type": "speakers",
+  /** All of them; empty: silence. */
+  speakers: Array<Speaker>, } | { "type": "closed",
+  /** Why. */
+  reason: LeaveReason, };
 
-export type Room = { name: string, mode: RoomMode, participants: number, viewers: number, tracks: number, permanent: boolean, };
+/** A room in REST. */
+export type Room = {
+  /** Its name. */
+  name: string,
+  /** Who fills its slots. */
+  mode: RoomMode,
+  /** What its participants are asked to publish. */
+  video_codec: VideoCodec,
+  /** Participants, without viewers. */
+  participants: number,
+  /** Viewers. */
+  viewers: number,
+  /** Published tracks. */
+  tracks: number,
+  /** Whether it stays when it is empty. */
+  permanent: boolean, };
 
-export type NewRoom = { name: string, mode: RoomMode, };
+/** Makes a room in REST. */
+export type NewRoom = {
+  /** Its name. */
+  name: string,
+  /** Who fills its slots. */
+  mode: RoomMode,
+  /** What its participants are asked to publish; VP8 if absent. */
+  video_codec: VideoCodec, };

@@ -37,8 +37,9 @@ describe('codecs', () => {
   ];
   const names = (codecs: { mimeType: string }[]) => codecs.map(({ mimeType }) => mimeType);
 
-  test('VP8 is sent', () => {
-    expect(names(sendCodecs('video', video))).toEqual(['video/VP8', 'video/rtx']);
+  test('VP8 is sent first, and alone where layers cannot be asked for', () => {
+    expect(names(sendCodecs('video', video))).toEqual(['video/VP8', 'video/VP9', 'video/H264', 'video/AV1', 'video/rtx']);
+    expect(names(sendCodecs('video', video, false))).toEqual(['video/VP8', 'video/rtx']);
   });
 
   test('every common codec is received, VP8 preferred, no error correction', () => {

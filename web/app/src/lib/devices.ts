@@ -1,24 +1,28 @@
-import { captureCamera, captureMicrophone } from '@ninefold/client';
+import { captureCamera, captureCameraAndMicrophone, captureMicrophone } from '@ninefold/client';
 
 /** Why a device is not to be had, as far as a person can do something about it. */
 export type DeviceProblem = 'denied' | 'busy' | 'missing' | 'insecure';
 
 export interface Devices {
   tracks: MediaStreamTrack[];
-  /** The worst of what went wrong. */
+  /** Why not both of them. */
   problem: DeviceProblem | undefined;
 }
 
 /**
- * Camera and microphone, as far as they are to be had. Both in one question; if that fails, each alone, so that a missing camera does not cost
- * the microphone.
+ * Camera and microphone, as far as they are to be had: both in one question; if that fails, each alone, so that a missing camera does not cost
+ * the microphone. A person who said no is not asked again.
  */
 export async function acquireDevices(): Promise<Devices> {
   if (!('mediaDevices' in navigator)) return { tracks: [], problem: 'insecure' };
-  const results = await Promise.allSettled([captureMicrophone(), captureCamera()]);
-  const tracks = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
-  const problems = results.flatMap((result) => (result.status === 'rejected' ? [problemOf(result.reason)] : []));
-  return { tracks, problem: problems[0] };
+  try {
+    return { tracks: await captureCameraAndMicrophone(), problem: undefined };
+  } catch (error) {
+    const problem = problemOf(error);
+    if (problem === 'denied') return { tracks: [], problem };
+    const each = await Promise.allSettled([captureMicrophone(), captureCamera()]);
+    return { tracks: each.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : [])), problem };
+  }
 }
 
 export function problemOf(error: unknown): DeviceProblem {

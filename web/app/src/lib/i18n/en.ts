@@ -84,7 +84,6 @@ export const en = {
   'watch.mute': 'Mute',
   'watch.waiting': 'Nobody is on stage yet. The picture appears here by itself.',
   'watch.joining': 'Connecting…',
-  'watch.stage': 'Stage',
   'banner.close': 'Close',
   'missing.title': 'There is no such page',
 };

@@ -85,7 +85,6 @@ export const zhCN: Dictionary = {
   'watch.mute': '静音',
   'watch.waiting': '台上还没有人。画面会自动出现在这里。',
   'watch.joining': '正在连接…',
-  'watch.stage': '舞台',
   'banner.close': '关闭',
   'missing.title': '没有这个页面',
 };

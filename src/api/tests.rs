@@ -1,0 +1,368 @@
+//! The front end over a real door: what strangers may send, and what a client sees of a room. Media does not flow here.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+use super::{App, router};
+use crate::config::Config;
+use crate::limits::{CHAT_CHARS_MAX, SIGNAL_BYTES_MAX, SIGNAL_BYTES_READ_MAX, VIEW_TRACKS_MAX};
+use crate::metrics::Metrics;
+use crate::sfu::Sfu;
+
+/// One audio slot of a client that never connects its media.
+const OFFER: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\n\
+                     a=ice-ufrag:abcd\r\na=ice-pwd:0123456789abcdefghijklmn\r\na=fingerprint:sha-256 \
+                     00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F:10:11:12:13:14:15:16:17:18:19:1A:1B:1C:1D:1E:1F\r\na=setup:actpass\r\n\
+                     a=mid:0\r\na=recvonly\r\na=rtcp-mux\r\na=rtpmap:111 opus/48000/2\r\na=fmtp:111 minptime=10;useinbandfec=1\r\n";
+
+/// A server on free ports, gone with the test's runtime.
+struct Server {
+    app: App,
+    address: SocketAddr,
+}
+
+impl Server {
+    async fn start() -> Server {
+        let config = Config::parse("[media]\nport = 0\nadvertise = [\"127.0.0.1\"]\nshards = 1", []).expect("good settings");
+        let metrics = Metrics::new();
+        let sfu = Sfu::start(&config, &metrics).expect("free ports");
+        let app = App::new(Arc::new(sfu), metrics);
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        tokio::spawn(axum::serve(listener, router(app.clone())).into_future());
+        Server { app, address }
+    }
+
+    async fn dial(&self, room: &str) -> Client {
+        let (socket, _) = connect_async(format!("ws://{}/api/v1/rooms/{room}/socket", self.address)).await.expect("it is taken");
+        Client { socket }
+    }
+
+    /// Somebody who is in the room, with their number.
+    async fn join(&self, room: &str, name: &str) -> (Client, u64) {
+        let mut client = self.dial(room).await;
+        client.say(json!({ "type": "join", "id": 1, "name": name, "offer": OFFER })).await;
+        let joined = client.hear().await;
+        assert_eq!(joined["type"], "joined", "{joined}");
+        (client, joined["participant"].as_u64().expect("a number"))
+    }
+
+    async fn http(&self, method: &str, path: &str, headers: &str, body: &str) -> (u16, String, String) {
+        let mut stream = TcpStream::connect(self.address).await.expect("it listens");
+        let length = body.len();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}",
+            self.address
+        );
+        stream.write_all(request.as_bytes()).await.expect("it reads");
+        let mut response = String::new();
+        stream.read_to_string(&mut response).await.expect("it answers with text");
+        let (head, body) = response.split_once("\r\n\r\n").expect("a head and a body");
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+        (status, head.to_owned(), body.to_owned())
+    }
+
+    async fn json(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
+        let (status, _, body) = self.http(method, path, "Content-Type: application/json\r\n", body).await;
+        (status, serde_json::from_str(&body).unwrap_or_default())
+    }
+}
+
+struct Client {
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+}
+
+impl Client {
+    async fn send(&mut self, message: impl Into<Message>) {
+        self.socket.send(message.into()).await.expect("the line stands");
+    }
+
+    async fn say(&mut self, message: Value) {
+        self.send(message.to_string()).await;
+    }
+
+    /// The next message; `Null` when the server has closed.
+    async fn hear(&mut self) -> Value {
+        loop {
+            match self.socket.next().await {
+                Some(Ok(Message::Text(text))) => return serde_json::from_str(&text).expect("the server says JSON"),
+                Some(Ok(Message::Close(_))) | None => return Value::Null,
+                Some(Ok(_)) => {}
+                Some(Err(error)) => panic!("{error}"),
+            }
+        }
+    }
+
+    async fn refused(&mut self) -> (Value, Value) {
+        let error = self.hear().await;
+        assert_eq!(error["type"], "error", "{error}");
+        assert!(error["error"]["message"].is_string(), "{error}");
+        (error["id"].clone(), error["error"]["code"].clone())
+    }
+}
+
+#[tokio::test]
+async fn a_bad_first_message_is_answered_and_the_socket_closed() {
+    let server = Server::start().await;
+    let long = "x".repeat(65);
+    for (message, id, code) in [
+        ("nonsense".to_owned(), Value::Null, "bad_message"),
+        (r#"{"type":"dance","id":4}"#.to_owned(), json!(4), "bad_message"),
+        (json!({ "type": "chat", "id": 2, "text": "hello" }).to_string(), json!(2), "join_first"),
+        (json!({ "type": "join", "id": 3, "name": "Ada", "offer": "garbage" }).to_string(), json!(3), "bad_offer"),
+        (json!({ "type": "join", "id": 3, "name": " ", "offer": OFFER }).to_string(), json!(3), "bad_name"),
+        (json!({ "type": "join", "id": 3, "name": long, "offer": OFFER }).to_string(), json!(3), "bad_name"),
+    ] {
+        let mut client = server.dial("a").await;
+        client.send(message.clone()).await;
+        assert_eq!(client.refused().await, (id, json!(code)), "{message}");
+        assert_eq!(client.hear().await, Value::Null, "{message}");
+    }
+    let mut client = server.dial("a").await;
+    client.send(vec![1, 2, 3]).await;
+    assert_eq!(client.refused().await.1, "bad_message");
+    assert_eq!(client.hear().await, Value::Null);
+}
+
+#[tokio::test]
+async fn after_joining_a_bad_message_is_answered_and_the_socket_stays() {
+    let server = Server::start().await;
+    let (mut client, me) = server.join("a", "  Ada ").await;
+    let many: Vec<usize> = (0..=VIEW_TRACKS_MAX).collect();
+    for (message, id, code) in [
+        ("{".to_owned(), Value::Null, "bad_message"),
+        (json!({ "type": "hand", "id": 5, "raised": true, "more": 1 }).to_string(), json!(5), "bad_message"),
+        (json!({ "type": "join", "id": 6, "name": "Ada", "offer": OFFER }).to_string(), json!(6), "joined_already"),
+        (json!({ "type": "mute", "id": 7, "track": 99, "muted": true }).to_string(), json!(7), "no_track"),
+        (json!({ "type": "chat", "id": 8, "text": "" }).to_string(), json!(8), "bad_text"),
+        (json!({ "type": "chat", "id": 9, "text": "psst", "to": 4_000_000 }).to_string(), json!(9), "no_participant"),
+        (json!({ "type": "view", "id": 10, "view": { "mode": "tracks", "tracks": many } }).to_string(), json!(10), "bad_view"),
+        (json!({ "type": "offer", "id": 11, "offer": "garbage" }).to_string(), json!(11), "bad_offer"),
+        (json!({ "type": "update", "id": 12, "name": "" }).to_string(), json!(12), "bad_name"),
+    ] {
+        client.send(message.clone()).await;
+        assert_eq!(client.refused().await, (id, json!(code)), "{message}");
+    }
+    client.send(vec![0; 100]).await;
+    assert_eq!(client.refused().await.1, "bad_message");
+
+    client.say(json!({ "type": "chat", "id": 13, "text": "still here" })).await;
+    let heard = [client.hear().await, client.hear().await];
+    assert!(heard.contains(&json!({ "type": "done", "id": 13 })), "{heard:?}");
+    assert!(heard.iter().any(|message| message["event"]["text"] == "still here" && message["event"]["from"] == me), "{heard:?}");
+    let (_, participants) = server.json("GET", "/api/v1/rooms/a/participants", "").await;
+    assert_eq!(participants[0]["name"], "Ada");
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_long_closes_the_socket() {
+    let server = Server::start().await;
+    let (mut other, _) = server.join("a", "Bo").await;
+    let (mut client, me) = server.join("a", "Ada").await;
+    client.send(" ".repeat(SIGNAL_BYTES_MAX + 1)).await;
+    assert_eq!(client.refused().await, (Value::Null, json!("too_large")));
+    assert_eq!(client.hear().await, Value::Null);
+    assert_eq!(other.hear().await["event"]["kind"], "participant_joined");
+    assert_eq!(other.hear().await["event"], json!({ "kind": "participant_left", "participant": me, "reason": "disconnected" }));
+
+    let (mut client, me) = server.join("a", "Ada").await;
+    // Half of it may be refused by the kernel, since the server stops reading.
+    let _ = client.socket.send(" ".repeat(SIGNAL_BYTES_READ_MAX + 1).into()).await;
+    assert_eq!(other.hear().await["event"]["kind"], "participant_joined");
+    assert_eq!(other.hear().await["event"], json!({ "kind": "participant_left", "participant": me, "reason": "disconnected" }));
+}
+
+#[tokio::test]
+async fn the_others_are_told_why_somebody_left() {
+    let server = Server::start().await;
+    let (mut other, _) = server.join("产品", "Bo").await;
+    for (how, reason) in
+        [("leave", "left"), ("close the page", "left"), ("close", "disconnected"), ("vanish", "disconnected"), ("DELETE", "removed")]
+    {
+        let (mut client, me) = server.join("%E4%BA%A7%E5%93%81", "Ada").await;
+        assert_eq!(other.hear().await["event"]["participant"]["participant"], me, "{how}");
+        match how {
+            "leave" => {
+                client.say(json!({ "type": "leave" })).await;
+                assert_eq!(client.hear().await, Value::Null);
+            }
+            "close the page" => {
+                let frame = CloseFrame { code: CloseCode::Away, reason: "".into() };
+                client.socket.close(Some(frame)).await.expect("the line stands");
+            }
+            "close" => client.socket.close(None).await.expect("the line stands"),
+            "vanish" => drop(client),
+            _ => {
+                let path = format!("/api/v1/rooms/%E4%BA%A7%E5%93%81/participants/{me}");
+                assert_eq!(server.json("GET", &path, "").await.1["name"], "Ada");
+                assert_eq!(server.json("DELETE", &path, "").await.0, 204);
+                assert_eq!(client.hear().await, json!({ "type": "closed", "reason": "removed" }));
+                assert_eq!(client.hear().await, Value::Null);
+                assert_eq!(
+                    server.json("DELETE", &path, "").await,
+                    (404, json!({ "error": { "code": "no_participant", "message": format!("participant {me} is not in the room") } }))
+                );
+            }
+        }
+        assert_eq!(other.hear().await["event"], json!({ "kind": "participant_left", "participant": me, "reason": reason }), "{how}");
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_read_is_sent_out_and_holds_up_nobody() {
+    let server = Server::start().await;
+    let (mut writer, _) = server.join("a", "Ada").await;
+    let (_idle, slow) = server.join("a", "Bo").await;
+    assert_eq!(writer.hear().await["event"]["kind"], "participant_joined");
+    // 8 kB each, some at once: the kernel keeps megabytes for a reader before anybody waits.
+    let text = "🙂".repeat(CHAT_CHARS_MAX);
+    for _ in 0..300 {
+        for id in 0..32 {
+            writer.say(json!({ "type": "chat", "id": id, "text": text })).await;
+        }
+        for _ in 0..64 {
+            let message = writer.hear().await;
+            if message["event"]["kind"] == "participant_left" {
+                assert_eq!(message["event"], json!({ "kind": "participant_left", "participant": slow, "reason": "too_slow" }));
+                return;
+            }
+        }
+    }
+    panic!("the one who does not read is still there");
+}
+
+#[tokio::test]
+async fn sockets_are_for_rooms_and_for_our_own_page() {
+    let server = Server::start().await;
+    let url = |room: &str| format!("ws://{}/api/v1/rooms/{room}/socket", server.address);
+    for (room, origin, status) in [
+        ("a%20b", None, 400),
+        ("%FF", None, 400),
+        (&*"x".repeat(65), None, 400),
+        ("a", Some("http://evil.example".to_owned()), 403),
+        ("a", Some("null".to_owned()), 403),
+        ("a", Some(format!("http://{}", server.address)), 101),
+    ] {
+        let mut request = url(room).into_client_request().expect("an address");
+        if let Some(origin) = &origin {
+            request.headers_mut().insert("origin", origin.parse().expect("a header"));
+        }
+        let got = match connect_async(request).await {
+            Ok((_, response)) => response.status(),
+            Err(Error::Http(response)) => response.status(),
+            Err(error) => panic!("{error}"),
+        };
+        assert_eq!(got.as_u16(), status, "{room} {origin:?}");
+    }
+    let (status, error) = server.json("GET", "/api/v1/rooms/a/socket", "").await;
+    assert_eq!((status, &error["error"]["code"]), (426, &json!("not_websocket")));
+}
+
+#[tokio::test]
+async fn rooms_as_resources() {
+    let server = Server::start().await;
+    let new = json!({ "name": "产品", "mode": "broadcast", "video_codec": "vp9" }).to_string();
+    let (status, head, body) = server.http("POST", "/api/v1/rooms", "Content-Type: application/json\r\n", &new).await;
+    assert_eq!(status, 201, "{body}");
+    assert!(head.contains("\r\nlocation: /api/v1/rooms/%E4%BA%A7%E5%93%81\r\n"), "{head}");
+    let room = json!({ "name": "产品", "mode": "broadcast", "video_codec": "vp9", "participants": 0, "viewers": 0, "tracks": 0, "permanent": true });
+    assert_eq!(serde_json::from_str::<Value>(&body).expect("JSON"), room);
+
+    let (_client, _) = server.join("b", "Ada").await;
+    let begun = json!({ "name": "b", "mode": "conference", "video_codec": "vp8", "participants": 1, "viewers": 0, "tracks": 0, "permanent": false });
+    assert_eq!(server.json("GET", "/api/v1/rooms", "").await, (200, json!([begun, room])));
+    assert_eq!(server.json("GET", "/api/v1/rooms/%E4%BA%A7%E5%93%81", "").await, (200, room));
+
+    for (method, path, body, status, code) in [
+        ("POST", "/api/v1/rooms", &*new, 409, "room_exists"),
+        ("POST", "/api/v1/rooms", r#"{"name":"a b"}"#, 400, "bad_room_name"),
+        ("POST", "/api/v1/rooms", r#"{"name":"a","more":1}"#, 400, "bad_message"),
+        ("POST", "/api/v1/rooms", "{", 400, "bad_message"),
+        ("POST", "/api/v1/rooms", &" ".repeat(70_000), 413, "too_large"),
+        ("PATCH", "/api/v1/rooms", "", 405, "bad_method"),
+        ("GET", "/api/v1/rooms/none", "", 404, "no_room"),
+        ("GET", "/api/v1/rooms/a%2Fb", "", 400, "bad_room_name"),
+        ("GET", "/api/v1/rooms/b/participants/99", "", 404, "no_participant"),
+        ("GET", "/api/v1/rooms/b/participants/x", "", 404, "no_participant"),
+        ("DELETE", "/api/v1/rooms/none", "", 404, "no_room"),
+        ("DELETE", "/api/v1/rooms/none/participants/1", "", 404, "no_room"),
+        ("GET", "/api/v2/rooms", "", 404, "not_found"),
+    ] {
+        let (got, error) = server.json(method, path, body).await;
+        assert_eq!((got, &error["error"]["code"]), (status, &json!(code)), "{method} {path} {error}");
+    }
+    let (status, _, body) = server.http("POST", "/api/v1/rooms", "Content-Type: text/plain\r\n", &new).await;
+    assert!(status == 415 && body.contains("not_json"), "{body}");
+}
+
+#[tokio::test]
+async fn a_room_that_is_closed_sends_everybody_out() {
+    let server = Server::start().await;
+    let (mut client, _) = server.join("a", "Ada").await;
+    assert_eq!(server.json("DELETE", "/api/v1/rooms/a", "").await.0, 204);
+    assert_eq!(client.hear().await, json!({ "type": "closed", "reason": "room_closed" }));
+    assert_eq!(client.hear().await, Value::Null);
+    assert_eq!(server.json("GET", "/api/v1/rooms/a", "").await.0, 404);
+}
+
+#[tokio::test]
+async fn a_server_that_stops_says_so_to_everybody_first() {
+    let server = Server::start().await;
+    let (mut client, _) = server.join("a", "Ada").await;
+    let mut late = server.dial("a").await;
+    assert_eq!(server.http("GET", "/readyz", "", "").await.0, 200);
+    let reading = async {
+        assert_eq!(client.hear().await, json!({ "type": "closed", "reason": "server_stopping" }));
+        assert_eq!(client.hear().await, Value::Null);
+        assert_eq!(late.refused().await.1, "stopping");
+        assert_eq!(late.hear().await, Value::Null);
+        // The client's side of closing is sent by reading on.
+        while client.socket.next().await.is_some() {}
+        while late.socket.next().await.is_some() {}
+    };
+    tokio::join!(server.app.stop(), reading);
+    let (status, head, _) = server.http("GET", "/readyz", "", "").await;
+    assert!(status == 503 && head.contains("cache-control: no-store"), "{head}");
+    assert_eq!(server.http("GET", "/livez", "", "").await.0, 200);
+}
+
+#[tokio::test]
+async fn what_operators_read() {
+    let server = Server::start().await;
+    let (status, head, body) = server.http("GET", "/metrics", "", "").await;
+    assert!(status == 200 && head.contains("content-type: text/plain; version=0.0.4"), "{head}");
+    assert!(body.contains("ninefold_rooms 0\n"), "{body}");
+    let (status, document) = server.json("GET", "/api/v1/openapi.json", "").await;
+    assert_eq!((status, &document["info"]["title"]), (200, &json!("Ninefold")));
+}
+
+#[tokio::test]
+async fn the_page_is_at_its_addresses() {
+    let server = Server::start().await;
+    for path in ["/", "/r/8848", "/watch/8848"] {
+        let (status, head, body) = server.http("GET", path, "", "").await;
+        assert!(head.contains("x-content-type-options: nosniff") && head.contains("referrer-policy: no-referrer"), "{head}");
+        // Built with the page or without.
+        match status {
+            200 => assert!(
+                head.contains("content-security-policy: default-src 'self'; script-src 'self'; ")
+                    && head.contains("cache-control: no-cache")
+            ),
+            503 => assert!(body.contains("make run"), "{body}"),
+            other => panic!("{path}: {other}"),
+        }
+    }
+    for path in ["/nothing", "/assets/nothing.js", "/../Cargo.toml", "/admin"] {
+        assert_eq!(server.http("GET", path, "", "").await.0, 404, "{path}");
+    }
+}

@@ -1,0 +1,213 @@
+//! What comes out of datagrams and of time: packets into slots, wishes to publishers, news to people.
+//!
+//! Each call ends with `pump` (a connection says nothing more) and `settle` (its room says nothing more).
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::{Core, Waiter};
+use crate::id::{LayerIndex, PeerId, SlotIndex, TrackId};
+use crate::metrics::DropReason;
+use crate::people::LeaveReason;
+use crate::room::{self, Output};
+use crate::rtp::Packet;
+use crate::shard::command::Notice;
+use crate::webrtc::{CloseReason, Path, PeerEvent};
+
+impl Core {
+    /// A datagram from a socket.
+    pub fn handle_datagram(&mut self, path: Path, datagram: &[u8], now: Instant) {
+        let peer = match self.demux.find(path.remote, datagram) {
+            Ok(peer) => peer,
+            Err(reason) => return self.counters.drops.count(reason),
+        };
+        let Some(member) = self.members.get_mut(&peer) else { return self.counters.drops.count(DropReason::NotConnected) };
+        let handled = catch_unwind(AssertUnwindSafe(|| member.media.handle_datagram(path, datagram, now)));
+        match handled {
+            Ok(()) => self.pump(peer, now),
+            Err(_) => self.on_panic(peer, now),
+        }
+    }
+
+    /// Lets time pass for those whose time has come.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let mut due = vec![];
+        while let Some(waiter) = self.timers.pop(now) {
+            due.push(waiter);
+        }
+        for waiter in due {
+            match waiter {
+                Waiter::Peer(peer) => {
+                    let Some(member) = self.members.get_mut(&peer) else { continue };
+                    match catch_unwind(AssertUnwindSafe(|| member.media.handle_timeout(now))) {
+                        Ok(()) => self.pump(peer, now),
+                        Err(_) => self.on_panic(peer, now),
+                    }
+                }
+                Waiter::Hall(key) => {
+                    let Some(hall) = &mut self.halls[key] else { continue };
+                    match catch_unwind(AssertUnwindSafe(|| hall.handle_timeout(now))) {
+                        Ok(()) if hall.is_over(now) => self.end(key, LeaveReason::RoomClosed, now),
+                        Ok(()) => self.settle(key, now),
+                        Err(_) => self.on_room_panic(key, now),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes a peer's events until there are no more.
+    pub(super) fn pump(&mut self, peer: PeerId, now: Instant) {
+        let mut key = None;
+        while let Some(member) = self.members.get_mut(&peer) {
+            key = Some(member.hall);
+            let Some(event) = member.media.poll() else {
+                self.touch(peer);
+                break;
+            };
+            self.on_peer_event(peer, event, now);
+        }
+        if let Some(key) = key {
+            self.settle(key, now);
+        }
+    }
+
+    fn on_peer_event(&mut self, peer: PeerId, event: PeerEvent, now: Instant) {
+        match event {
+            PeerEvent::Packet { track, layer, packet } => self.forward(peer, track, layer, packet, now),
+            PeerEvent::KeyframeRequest(slot) => self.tell_room(peer, |peer| room::Input::KeyframeRequest { peer, slot }, now),
+            PeerEvent::Proven(path) => self.demux.prove(peer, path.remote),
+            PeerEvent::Connected => self.tell_room(peer, |peer| room::Input::Connected { peer }, now),
+            PeerEvent::Data { reliable, to, payload } => self.on_data(peer, reliable, to, &payload, now),
+            PeerEvent::Closed(CloseReason::Client) => self.remove(peer, LeaveReason::Left, now),
+            PeerEvent::Closed(CloseReason::NotConnected | CloseReason::Lost | CloseReason::NoProfile) => {
+                self.remove(peer, LeaveReason::MediaLost, now);
+            }
+        }
+    }
+
+    fn tell_room(&mut self, peer: PeerId, input: impl FnOnce(PeerId) -> room::Input, now: Instant) {
+        let Some(key) = self.members.get(&peer).map(|member| member.hall) else { return };
+        let Some(hall) = &mut self.halls[key] else { return };
+        match catch_unwind(AssertUnwindSafe(|| hall.room.handle(input(peer), now))) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%peer, %error, "the room refused"),
+            Err(_) => self.on_room_panic(key, now),
+        }
+    }
+
+    /// One packet to everybody who has its track in a slot.
+    fn forward(&mut self, from: PeerId, track: TrackId, layer: LayerIndex, packet: Packet, now: Instant) {
+        let Some(key) = self.members.get(&from).map(|member| member.hall) else { return };
+        let Some(hall) = &mut self.halls[key] else { return };
+        self.counters.packets_received += 1;
+        self.counters.bytes_received += packet.payload.len() as u64;
+        self.forwards.clear();
+        let forwards = &mut self.forwards;
+        let forwarded = catch_unwind(AssertUnwindSafe(|| {
+            #[cfg(test)]
+            assert!(!std::mem::take(&mut hall.poisoned), "poisoned by a test");
+            hall.room.forward(track, layer, &packet, now, forwards);
+        }));
+        if forwarded.is_err() {
+            return self.on_room_panic(key, now);
+        }
+        let packet = Arc::new(packet);
+        for forward in &self.forwards {
+            let Some(member) = self.members.get_mut(&forward.peer) else { continue };
+            match catch_unwind(AssertUnwindSafe(|| member.media.send(forward, &packet, now))) {
+                Ok(Ok(())) => {
+                    if !member.touched {
+                        member.touched = true;
+                        self.touched.push(forward.peer);
+                    }
+                }
+                Ok(Err(reason)) => self.counters.drops.count(reason),
+                Err(_) => self.broken.push(forward.peer),
+            }
+        }
+        while let Some(broken) = self.broken.pop() {
+            self.on_panic(broken, now);
+        }
+    }
+
+    fn on_data(&mut self, from: PeerId, reliable: bool, to: u32, payload: &[u8], now: Instant) {
+        let Some(member) = self.members.get(&from) else { return };
+        let Some(hall) = &self.halls[member.hall] else { return };
+        let to_one = |peer: &PeerId| to == 0 || peer.0 == to;
+        let receivers: Vec<PeerId> = hall.members.iter().copied().filter(|peer| *peer != from && to_one(peer)).collect();
+        if member.viewer || (receivers.is_empty() && to != 0) {
+            return self.counters.drops.count(DropReason::Data);
+        }
+        for receiver in receivers {
+            let Some(member) = self.members.get_mut(&receiver) else { continue };
+            match catch_unwind(AssertUnwindSafe(|| member.media.send_data(reliable, from.0, payload, now))) {
+                Ok(true) => self.touch(receiver),
+                Ok(false) => self.counters.drops.count(DropReason::Data),
+                Err(_) => self.broken.push(receiver),
+            }
+        }
+        while let Some(broken) = self.broken.pop() {
+            self.on_panic(broken, now);
+        }
+    }
+
+    pub(super) fn touch(&mut self, peer: PeerId) {
+        if let Some(member) = self.members.get_mut(&peer)
+            && !member.touched
+        {
+            member.touched = true;
+            self.touched.push(peer);
+        }
+    }
+
+    /// Carries out and tells what a room and its people say, until they say nothing more.
+    pub(super) fn settle(&mut self, key: usize, now: Instant) {
+        let mut slots: BTreeMap<PeerId, Vec<(String, room::SlotState)>> = BTreeMap::new();
+        while let Some(hall) = &mut self.halls[key] {
+            let polled = catch_unwind(AssertUnwindSafe(|| hall.room.poll()));
+            match polled {
+                Ok(Some(Output::RequestKeyframe { publisher, track, layer })) => self.ask_keyframe(publisher, track, layer, now),
+                Ok(Some(Output::Slot { peer, slot, state })) => self.note_slot(&mut slots, peer, slot, state),
+                Ok(Some(Output::Speakers(speakers))) => {
+                    let speakers: Arc<[room::Speaker]> = speakers.into();
+                    self.notices.extend(hall.members.iter().map(|m| (*m, Notice::Speakers(speakers.clone()))));
+                }
+                Ok(None) => break,
+                Err(_) => return self.on_room_panic(key, now),
+            }
+        }
+        self.notices.extend(slots.into_iter().map(|(peer, changed)| (peer, Notice::Slots(changed))));
+        let Some(hall) = &mut self.halls[key] else { return };
+        while let Some(event) = hall.people.poll() {
+            let (event, audience) = hall.audience(event);
+            self.notices.extend(audience.into_iter().map(|peer| (peer, Notice::Event(event.clone()))));
+        }
+        self.counters.drops.add(&hall.room.take_counters().drops);
+        self.timers.set(Waiter::Hall(key), hall.timeout());
+    }
+
+    fn ask_keyframe(&mut self, publisher: PeerId, track: TrackId, layer: LayerIndex, now: Instant) {
+        self.counters.plis_sent += 1;
+        let Some(member) = self.members.get_mut(&publisher) else { return };
+        if catch_unwind(AssertUnwindSafe(|| member.media.request_keyframe(track, layer, now))).is_err() {
+            return self.on_panic(publisher, now);
+        }
+        self.touch(publisher);
+    }
+
+    fn note_slot(
+        &self,
+        slots: &mut BTreeMap<PeerId, Vec<(String, room::SlotState)>>,
+        peer: PeerId,
+        slot: SlotIndex,
+        state: room::SlotState,
+    ) {
+        let Some(mid) = self.members.get(&peer).and_then(|member| member.media.slot_mid(slot)) else { return };
+        let changed = slots.entry(peer).or_default();
+        changed.retain(|(known, _)| known != mid);
+        changed.push((mid.to_string(), state));
+    }
+}
