@@ -175,9 +175,8 @@ impl Sfu {
         }
         let hold = self.hold(room, entry.options)?;
         let shard = &self.shards[hold.shard];
-        let offer = Offer::parse(offer).map_err(Refusal::Offer)?;
-        let (media, answer, negotiated) =
-            Peer::accept(&shard.media, offer, hold.publish, self.epoch, Instant::now()).map_err(Refusal::Offer)?;
+        let offer = Offer::parse(offer)?;
+        let (media, answer, negotiated) = Peer::accept(&shard.media, offer, hold.publish, self.epoch, Instant::now())?;
         let arrival = Arrival { media: Box::new(media), negotiated, declared };
         let (notices, reader) = mpsc::channel(NOTICES_MAX);
         let peer = PeerId(self.next_peer.fetch_add(1, Ordering::Relaxed));
@@ -200,7 +199,7 @@ impl Sfu {
                 Ok(Response::Done)
             }
             Request::Offer { peer, offer, declared } => {
-                let offer = Offer::parse(&offer).map_err(Refusal::Offer)?;
+                let offer = Offer::parse(&offer)?;
                 let asked = self.ask(self.find(&room)?, |reply| Command::Offer { room, peer, offer, declared, reply });
                 let (answer, tracks) = asked.await??;
                 Ok(Response::Answered { answer: answer.print(), tracks })

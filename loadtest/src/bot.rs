@@ -108,6 +108,8 @@ impl Bot {
         client.handle_message(joined, Instant::now());
         let remote = choose(&candidates(&answer)).ok_or_else(|| BotError::BadAnswer("it has no candidates".into()))?;
         let socket = bind(remote)?;
+        // Before the first poll nobody knows that it can be written to, and the first check would be lost.
+        socket.writable().await?;
         let path = Path { local: socket.local_addr()?, remote };
         client.handle_answer(&answer, Some(path), Instant::now()).map_err(BotError::BadAnswer)?;
 

@@ -98,7 +98,11 @@ impl Signal {
         loop {
             match self.0.next().await {
                 Some(Ok(Message::Text(text))) => return serde_json::from_str(&text).map_err(|_| Gone::Strange(text.to_string())),
-                Some(Ok(Message::Close(frame))) => return Err(Gone::Closed(frame.map(|CloseFrame { code, .. }| code.into()))),
+                Some(Ok(Message::Close(frame))) => {
+                    // The server waits for the answer that the library has prepared; it may be gone already.
+                    let _ = self.0.flush().await;
+                    return Err(Gone::Closed(frame.map(|CloseFrame { code, .. }| code.into())));
+                }
                 // Pings are answered by the library when it reads on.
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
                 Some(Ok(Message::Binary(_))) => return Err(Gone::Strange("a binary frame".into())),

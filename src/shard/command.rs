@@ -114,6 +114,16 @@ pub enum Refusal {
     Broken,
 }
 
+impl From<webrtc::OfferError> for Refusal {
+    fn from(error: webrtc::OfferError) -> Refusal {
+        match error {
+            webrtc::OfferError::Bad(what) => Refusal::Offer(what),
+            webrtc::OfferError::TooManyTracks => RoomError::TooManyTracks.into(),
+            webrtc::OfferError::TooManySlots => RoomError::TooManySlots.into(),
+        }
+    }
+}
+
 /// What a participant's signalling is told.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Notice {

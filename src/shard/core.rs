@@ -172,7 +172,7 @@ impl Core {
             self.on_panic(peer, now);
             return Err(Refusal::Broken);
         };
-        let (answer, negotiated) = answered.map_err(Refusal::Offer)?;
+        let (answer, negotiated) = answered?;
         self.demux.rename(peer, member.media.ufrag());
         self.present = None;
         let tracks = match self.in_hall(key, now, |hall| hall.negotiate(peer, &negotiated, declared, &before, now))? {

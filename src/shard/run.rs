@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::SyncSender;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -68,35 +69,42 @@ pub fn spawn(config: ShardConfig) -> io::Result<ShardHandle> {
     let (commands, receiver) = mpsc::channel(SHARD_COMMANDS_MAX);
     let (ready, is_ready) = std::sync::mpsc::sync_channel(1);
     thread::Builder::new().name(format!("shard-{}", config.index)).spawn(move || {
-        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => runtime,
-            Err(e) => return drop(ready.send(Err(e))),
-        };
         let _span = tracing::info_span!("shard", index = config.index).entered();
-        let ended = catch_unwind(AssertUnwindSafe(|| {
-            runtime.block_on(async move {
-                match UdpPort::bind(config.port) {
-                    Ok(port) => {
-                        let shard = Shard::new(config, port, receiver);
-                        let _ = ready.send(Ok(shard.announced.clone()));
-                        shard.run().await
-                    }
-                    Err(e) => {
-                        let _ = ready.send(Err(e));
-                        Ok(())
-                    }
-                }
-            })
-        }));
+        let ended = catch_unwind(AssertUnwindSafe(|| live(config, receiver, &ready)));
         if let Ok(Ok(())) = ended {
             return;
         }
         // Its rooms are gone and its port is dead, while the rest looks healthy: better that whoever watches the process starts it anew.
         tracing::error!(?ended, "a shard ended, and with it the server");
+        #[expect(clippy::disallowed_methods, reason = "there is no order left to end in")]
         std::process::exit(EXIT_SHARD_ENDED);
     })?;
     let announced = is_ready.recv().map_err(io::Error::other)??;
     Ok(ShardHandle { commands, announced })
+}
+
+/// The life of the thread: binds, says so, and runs until it is stopped. An error before it has said so is the starter's.
+fn live(config: ShardConfig, commands: mpsc::Receiver<Command>, ready: &SyncSender<io::Result<Vec<SocketAddr>>>) -> io::Result<()> {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            let _ = ready.send(Err(e));
+            return Ok(());
+        }
+    };
+    runtime.block_on(async {
+        match UdpPort::bind(config.port) {
+            Ok(port) => {
+                let shard = Shard::new(config, port, commands);
+                let _ = ready.send(Ok(shard.announced.clone()));
+                shard.run().await
+            }
+            Err(e) => {
+                let _ = ready.send(Err(e));
+                Ok(())
+            }
+        }
+    })
 }
 
 struct Shard {

@@ -97,8 +97,8 @@ impl World {
         let (mut client, offer) = Client::new(address, kit, self.now);
         let config = PeerConfig { certificate: shared_certificate(), addresses: vec![self.server] };
         let epoch = (self.start, 3_900_000_000 << 32);
-        let offer = Offer::parse(&offer).map_err(Refusal::Offer)?;
-        let (media, answer, negotiated) = Peer::accept(&config, offer, VideoCodec::default(), epoch, self.now).map_err(Refusal::Offer)?;
+        let offer = Offer::parse(&offer)?;
+        let (media, answer, negotiated) = Peer::accept(&config, offer, VideoCodec::default(), epoch, self.now)?;
         let source = |video| if video { Source::Camera } else { Source::Microphone };
         let declared = client.sections().into_iter().map(|(mid, video)| Declared { mid, source: source(video), muted: false }).collect();
         let viewer = kit.layers == 0 && !kit.microphone;

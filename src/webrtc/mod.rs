@@ -26,7 +26,7 @@ mod tap;
 mod translate;
 
 pub use egress::EgressCounters;
-pub use offer::{Answer, Offer, OfferedSection, VideoCodec};
+pub use offer::{Answer, Offer, OfferError, OfferedSection, VideoCodec};
 pub use peer::{CloseReason, Negotiated, Path, Peer, PeerConfig, PeerEvent, Published};
 pub use tap::certificate;
 pub use translate::{ntp_time, ntp_time_to_unix_ms};

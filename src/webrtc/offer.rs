@@ -4,7 +4,7 @@
 
 use str0m::change::{SdpAnswer, SdpOffer};
 
-use crate::limits::{LAYERS_PER_TRACK_MAX, OFFER_BYTES_MAX, OFFER_SECTIONS_MAX};
+use crate::limits::{LAYERS_PER_TRACK_MAX, OFFER_BYTES_MAX, OFFER_SECTIONS_MAX, SLOTS_PER_PEER_MAX, TRACKS_PER_PEER_MAX};
 
 /// str0m keeps mids in 16 bytes and rids in 8, and cuts what is longer.
 const MID_CHARS_MAX: usize = 16;
@@ -25,6 +25,20 @@ pub struct OfferedSection {
     pub receives: bool,
     /// Simulcast layers that the client sends, in its order: the smallest first by our convention. Empty: one layer without rid.
     pub rids: Vec<String>,
+}
+
+/// Why an offer cannot be used; for the one who wrote it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OfferError {
+    /// It is not what it should be.
+    #[error("{0}")]
+    Bad(String),
+    /// It publishes more than one participant may.
+    #[error("a participant may publish at most {TRACKS_PER_PEER_MAX} tracks")]
+    TooManyTracks,
+    /// It receives in more places than one participant may.
+    #[error("a participant may have at most {SLOTS_PER_PEER_MAX} slots")]
+    TooManySlots,
 }
 
 /// A checked and parsed SDP offer.
@@ -109,14 +123,14 @@ impl Offer {
     /// Checks and parses `text`. The error says what is wrong, for a programmer.
     ///
     /// Remote candidates are left out: the server is ICE-lite and learns addresses from authenticated checks only, so nobody can name it a target.
-    pub fn parse(text: &str) -> Result<Offer, String> {
+    pub fn parse(text: &str) -> Result<Offer, OfferError> {
         if text.len() > OFFER_BYTES_MAX {
-            return Err(format!("it has {} bytes, at most {OFFER_BYTES_MAX} are read", text.len()));
+            return Err(OfferError::Bad(format!("it has {} bytes, at most {OFFER_BYTES_MAX} are read", text.len())));
         }
-        let sections = scan(text)?;
+        let sections = scan(text).map_err(OfferError::Bad)?;
         let kept: String =
             text.lines().filter(|l| !l.starts_with("a=candidate")).flat_map(|l| [l.trim_end_matches('\r'), "\r\n"]).collect();
-        let sdp = SdpOffer::from_sdp_string(&kept).map_err(|e| e.to_string())?;
+        let sdp = SdpOffer::from_sdp_string(&kept).map_err(|e| OfferError::Bad(e.to_string()))?;
         Ok(Offer { sdp, sections })
     }
 }
@@ -232,7 +246,7 @@ mod tests {
             (&many, "more than"),
         ];
         for (text, why) in table {
-            let error = Offer::parse(text).err().unwrap_or_default();
+            let error = Offer::parse(text).err().map(|e| e.to_string()).unwrap_or_default();
             assert!(error.contains(why), "{why:?} is not in {error:?}");
         }
         let long = "a".repeat(OFFER_BYTES_MAX + 1);

@@ -19,7 +19,7 @@ use str0m::rtp::Ssrc;
 use str0m::{Candidate, Rtc};
 
 use super::egress::{Egress, StreamConfig};
-use super::offer::{Answer, Offer, VideoCodec};
+use super::offer::{Answer, Offer, OfferError, VideoCodec};
 use super::{tap, translate};
 use crate::id::{LayerIndex, SlotIndex, TrackId};
 use crate::limits::{CONNECT_TIMEOUT, DATA_BYTES_MAX, SLOTS_PER_PEER_MAX, TRACKS_PER_PEER_MAX};
@@ -182,10 +182,10 @@ impl Peer {
         publish: VideoCodec,
         epoch: (Instant, u64),
         now: Instant,
-    ) -> Result<(Peer, Answer, Negotiated), String> {
+    ) -> Result<(Peer, Answer, Negotiated), OfferError> {
         let (mut rtc, keys) = tap::build(translate::config(config.certificate.clone()), now);
         for address in &config.addresses {
-            let candidate = Candidate::host(*address, "udp").map_err(|e| e.to_string())?;
+            let candidate = Candidate::host(*address, "udp").map_err(|e| OfferError::Bad(e.to_string()))?;
             rtc.add_local_candidate(candidate);
         }
         let ufrag = rtc.direct_api().local_ice_credentials().ufrag;
@@ -217,7 +217,7 @@ impl Peer {
     }
 
     /// Accepts an offer, the first or a further one; the client is asked to publish `publish`. An error leaves what was there before.
-    pub fn offer(&mut self, offer: Offer, publish: VideoCodec, now: Instant) -> Result<(Answer, Negotiated), String> {
+    pub fn offer(&mut self, offer: Offer, publish: VideoCodec, now: Instant) -> Result<(Answer, Negotiated), OfferError> {
         self.check(&offer)?;
         // str0m's answer lists the send streams it knows, and it must know none at any other time (facts/egress, rules 1 and 2).
         self.lend_streams();
@@ -228,7 +228,7 @@ impl Peer {
             self.slots.iter().map(|slot| slot.mid).filter(|mid| !offer.sections.iter().any(|s| s.mid == **mid)).collect::<Vec<_>>(),
         );
         let configs = self.take_streams(&mids);
-        let answer = answered.map_err(|e| e.to_string())?;
+        let answer = answered.map_err(|e| OfferError::Bad(e.to_string()))?;
         let known = self.slots.len();
         let mut negotiated = Negotiated::default();
         self.update_slots(configs, &mut negotiated);
@@ -243,15 +243,15 @@ impl Peer {
     }
 
     /// All that could refuse an offer, before anything changes.
-    fn check(&self, offer: &Offer) -> Result<(), String> {
+    fn check(&self, offer: &Offer) -> Result<(), OfferError> {
         let publishes = offer.sections.iter().filter(|s| s.publishes).count();
         if publishes > TRACKS_PER_PEER_MAX {
-            return Err(format!("a participant may publish at most {TRACKS_PER_PEER_MAX} tracks"));
+            return Err(OfferError::TooManyTracks);
         }
         let is_new = |mid: &str| !self.slots.iter().any(|slot| *slot.mid == *mid);
         let slots = self.slots.len() + offer.sections.iter().filter(|s| s.receives && is_new(&s.mid)).count();
         if slots > SLOTS_PER_PEER_MAX {
-            return Err(format!("a participant may have at most {SLOTS_PER_PEER_MAX} slots"));
+            return Err(OfferError::TooManySlots);
         }
         Ok(())
     }

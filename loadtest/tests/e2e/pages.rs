@@ -98,7 +98,7 @@ async fn simulcast_is_forwarded_in_one_layer() {
     let camera = ninefold_loadtest::media::Camera { layers: 3, fps: 25, bitrate_bps: 800_000 };
     let sender = server.join("layers", &BotKit { camera: Some(camera), ..BotKit::person("Ada") }).await;
     let watcher = server.join("layers", &BotKit::person("Bo")).await;
-    expect(&watcher, "100 frames", |seen| seen.slots.values().any(|slot| slot.video && slot.frames > 100)).await;
+    expect(&watcher, "50 frames", |seen| seen.slots.values().any(|slot| slot.video && slot.frames > 50)).await;
     let bots = [sender, watcher];
     expect_clean(&bots).await;
     let metrics = server.metrics().await;

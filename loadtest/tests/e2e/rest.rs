@@ -11,15 +11,21 @@ fn code(body: &Value) -> &str {
     body["error"]["code"].as_str().unwrap_or_default()
 }
 
+/// Those fields of an object that are expected of it: later versions may add others.
+fn pick(value: &Value, expected: &Value) -> Value {
+    let keys = expected.as_object().expect("an object").keys();
+    keys.map(|key| (key.clone(), value[key].clone())).collect()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rooms_and_participants() {
     let server = Server::start();
     assert_eq!(server.get("/api/v1/rooms").await.json(), json!([]));
     let bots = server.trio("one").await;
     let rooms = server.get("/api/v1/rooms").await.json();
-    let expected = json!([{"name": "one", "mode": "conference", "video_codec": "vp8", "participants": 3, "viewers": 0, "tracks": 6, "permanent": false}]);
-    assert_eq!(rooms, expected);
-    assert_eq!(server.get("/api/v1/rooms/one").await.json(), expected[0]);
+    let expected = json!({"name": "one", "mode": "conference", "participants": 3, "viewers": 0, "tracks": 6, "permanent": false});
+    assert_eq!((rooms.as_array().map(Vec::len), pick(&rooms[0], &expected)), (Some(1), expected));
+    assert_eq!(server.get("/api/v1/rooms/one").await.json(), rooms[0]);
 
     let people = server.get("/api/v1/rooms/one/participants").await.json();
     let names: Vec<&str> = people.as_array().expect("a list").iter().filter_map(|person| person["name"].as_str()).collect();
@@ -50,17 +56,16 @@ async fn rooms_and_participants() {
 async fn a_permanent_room_stays_when_it_is_empty() {
     let server = Server::start();
     let made = server.request("POST", "/api/v1/rooms", Some(json!({"name": "产品", "mode": "broadcast"}))).await;
-    let room =
-        json!({"name": "产品", "mode": "broadcast", "video_codec": "vp8", "participants": 0, "viewers": 0, "tracks": 0, "permanent": true});
-    assert_eq!((made.status, made.json()), (201, room.clone()));
+    let room = json!({"name": "产品", "mode": "broadcast", "participants": 0, "viewers": 0, "tracks": 0, "permanent": true});
+    assert_eq!((made.status, pick(&made.json(), &room)), (201, room));
     assert!(made.head.iter().any(|line| line == "location: /api/v1/rooms/%e4%ba%a7%e5%93%81"), "{:?}", made.head);
-    assert_eq!(server.get("/api/v1/rooms/%E4%BA%A7%E5%93%81").await.json(), room);
+    assert_eq!(server.get("/api/v1/rooms/%E4%BA%A7%E5%93%81").await.json(), made.json());
 
     let ada = server.join("产品", &BotKit::person("Ada")).await;
     assert_eq!(server.get("/api/v1/rooms/%E4%BA%A7%E5%93%81").await.json()["participants"], 1);
     assert!(ada.leave().await);
     let empty = server.get("/api/v1/rooms/%E4%BA%A7%E5%93%81").await.json();
-    assert_eq!(empty, room);
+    assert_eq!(empty, made.json());
 
     for (body, status, expected) in [
         (json!({"name": "产品"}), 409, "room_exists"),
