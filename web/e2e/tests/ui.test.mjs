@@ -180,6 +180,8 @@ test('somebody watches', TIMEOUT, async () => {
 
 test('garbage for a room name', TIMEOUT, async () => {
   const ada = await Person.open(browser, 'Ada', { origin: server.url });
+  // Rooms stay for a while after the last has left: those of the other tests are still there.
+  const rooms = await server.metric('ninefold_rooms');
   for (const name of ['a b', '<script>', '...', 'x'.repeat(65), '🙂']) {
     for (const page of ['r', 'watch']) {
       await ada.page.goto(`${server.url}/${page}/${encodeURIComponent(name)}?name=Ada&autojoin=1&lang=en`);
@@ -191,7 +193,7 @@ test('garbage for a room name', TIMEOUT, async () => {
     // The browser complains of the refusal, as it should.
     ada.faults.length = 0;
   }
-  assert.equal(await server.metric('ninefold_rooms'), 0);
+  assert.equal(await server.metric('ninefold_rooms'), rooms, 'no room was made');
   await ada.close();
 });
 
