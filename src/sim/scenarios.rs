@@ -8,9 +8,9 @@ use super::client::{Client, Kit};
 use super::world::{Network, World};
 use crate::id::PeerId;
 use crate::metrics::DropReason;
-use crate::people::{Event, LeaveReason};
+use crate::people::{Event, LeaveReason, Source};
 use crate::room::{Filler, SlotReason, View};
-use crate::shard::command::Notice;
+use crate::shard::command::{Action, Notice};
 
 /// One test for each seed, so that they run side by side and a failing one is named: `cargo nextest run --release SCENARIO::seed_07`.
 macro_rules! seeds {
@@ -376,5 +376,25 @@ fn an_ice_restart_keeps_the_call() {
         assert_eq!(fresh, [2, 2, 2]);
     }
     assert_eq!(w.core.present().participants, 3);
+    w.check();
+}
+
+/// Who speaks is told while they speak, and no longer once they are muted.
+#[test]
+fn who_is_muted_does_not_speak() {
+    let mut w = World::new(1, LAN);
+    let people: Vec<usize> = (0..3).map(|_| w.join(PERSON, Filler::Conference).unwrap()).collect();
+    w.run(seconds(3));
+    let speaking = |w: &World| {
+        let lists = w.told[&people[1]].iter().filter_map(|notice| if let Notice::Speakers(list) = notice { Some(list) } else { None });
+        let mut last: Vec<u32> = lists.last().map(|list| list.iter().map(|s| s.peer.0).collect()).unwrap_or_default();
+        last.sort_unstable();
+        last
+    };
+    assert_eq!(speaking(&w), [1, 2, 3]);
+    let microphone = w.track(people[0], Source::Microphone);
+    w.act(people[0], Action::Mute { track: microphone, muted: true }).unwrap();
+    w.run(Duration::from_millis(500));
+    assert_eq!(speaking(&w), [2, 3]);
     w.check();
 }

@@ -10,7 +10,7 @@ use str0m_netem::{Input, LossModel, Netem, NetemConfig, Output, Probability, Ran
 
 use super::client::{Client, Kit};
 use super::wire::Audit;
-use crate::id::{PeerId, RoomName};
+use crate::id::{PeerId, RoomName, TrackId};
 use crate::people::{LeaveReason, Profile, Source};
 use crate::room::{Filler, View};
 use crate::shard::Core;
@@ -183,6 +183,13 @@ impl World {
             self.step();
         }
         None
+    }
+
+    /// Somebody's track from this source.
+    pub fn track(&self, index: usize, source: Source) -> TrackId {
+        let people = self.core.inspect(&self.room).expect("the room").snapshot.participants;
+        let person = people.iter().find(|p| p.peer == PeerId(index as u32)).expect("somebody in the roster");
+        person.tracks.iter().find(|t| t.source == source).expect("such a track").track
     }
 
     /// Why somebody was told that it is over.
