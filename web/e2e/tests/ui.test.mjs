@@ -24,6 +24,7 @@ test('two people use what the page offers', TIMEOUT, async (t) => {
   const bo = await join(browser, server, 'ui', 'Bo');
   await ada.seesAll(['You', 'Bo']);
   await bo.seesAll(['You', 'Ada']);
+  await t.test('tiles are whole', () => tilesAreWhole(ada));
   await t.test('mute and unmute', (t) => muteAndUnmute(t, ada, bo));
   await t.test('stop and start video', () => stopAndStartVideo(ada, bo));
   await t.test('a message', () => chat(ada, bo));
@@ -46,6 +47,25 @@ async function enterByForm(ada) {
   await ada.press('Join');
   await ada.find('toolbar', 'Controls').wait();
   assert.equal(new URL(ada.page.url()).pathname, '/r/ui');
+}
+
+/** Nothing is cut off at the edge of the space that tiles have. */
+async function tilesAreWhole(ada) {
+  const overhang = () =>
+    ada.page.evaluate(() => {
+      const tiles = [...document.querySelectorAll('[role=group]')];
+      const space = tiles[0].closest('section').firstElementChild.getBoundingClientRect();
+      const edges = tiles.map((tile) => tile.getBoundingClientRect());
+      return Math.max(...edges.flatMap(({ top, left, bottom, right }) => [space.top - top, space.left - left, bottom - space.bottom, right - space.right]));
+    });
+  const { page } = ada;
+  const before = page.viewport();
+  // A window in which tiles are as high as their space.
+  await page.setViewport({ width: 1280, height: 500 });
+  await until('the tiles follow the window', () => page.evaluate(() => document.querySelector('[role=group]').clientHeight > 300));
+  // They glide to their places.
+  await until(async () => `no tile hangs over; ${await overhang()} px do`, async () => (await overhang()) <= 0.5, 10_000);
+  await page.setViewport(before);
 }
 
 /** The sound energy that came in over a second or so. */
