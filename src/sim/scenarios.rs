@@ -386,8 +386,8 @@ fn who_is_muted_does_not_speak() {
     let people: Vec<usize> = (0..3).map(|_| w.join(PERSON, Filler::Conference).unwrap()).collect();
     w.run(seconds(3));
     let speaking = |w: &World| {
-        let lists = w.told[&people[1]].iter().filter_map(|notice| if let Notice::Speakers(list) = notice { Some(list) } else { None });
-        let mut last: Vec<u32> = lists.last().map(|list| list.iter().map(|s| s.peer.0).collect()).unwrap_or_default();
+        let mut lists = w.told[&people[1]].iter().filter_map(|notice| if let Notice::Speakers(list) = notice { Some(list) } else { None });
+        let mut last: Vec<u32> = lists.next_back().map(|list| list.iter().map(|s| s.peer.0).collect()).unwrap_or_default();
         last.sort_unstable();
         last
     };
