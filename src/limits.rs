@@ -79,6 +79,9 @@ pub const HISTORY_PACKETS_MAX: usize = 1024;
 pub const HISTORY_AUDIO_PACKETS_MAX: usize = 64;
 /// Older packets are not repeated.
 pub const HISTORY_AGE_MAX: Duration = Duration::from_secs(3);
+/// SSRCs by which one peer may send feedback: one for each section, the data section's place for the connection itself, and as many again after
+/// they changed. More: not listened to.
+pub const RTCP_SENDERS_MAX: usize = 2 * OFFER_SECTIONS_MAX;
 /// Entries read from one NACK. More: ignored, the receiver asks again.
 pub const NACKS_PER_PACKET_MAX: usize = 256;
 /// Bytes waiting to leave for one peer within a tick. More: dropped, counted.

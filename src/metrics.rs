@@ -291,11 +291,13 @@ pub enum DropReason {
     Guard,
     /// A data channel message that is too long or goes to nobody.
     Data,
+    /// SRTCP of a receiver that was not authentic, or was read before.
+    Feedback,
 }
 
 impl DropReason {
     /// All of them, in order of their numbers.
-    pub const ALL: [DropReason; 16] = [
+    pub const ALL: [DropReason; 17] = [
         DropReason::UnknownAddress,
         DropReason::UnprovenAddress,
         DropReason::Malformed,
@@ -312,6 +314,7 @@ impl DropReason {
         DropReason::SendFailed,
         DropReason::Guard,
         DropReason::Data,
+        DropReason::Feedback,
     ];
 
     /// The label.
@@ -333,6 +336,7 @@ impl DropReason {
             DropReason::SendFailed => "send_failed",
             DropReason::Guard => "guard",
             DropReason::Data => "data",
+            DropReason::Feedback => "feedback",
         }
     }
 }
@@ -345,6 +349,11 @@ impl Drops {
     /// Counts one.
     pub fn count(&mut self, reason: DropReason) {
         self.0[reason as usize] += 1;
+    }
+
+    /// Counts several.
+    pub fn count_many(&mut self, reason: DropReason, count: u64) {
+        self.0[reason as usize] += count;
     }
 
     /// How many of this reason.

@@ -81,6 +81,9 @@ impl Track {
             None | Some(Place::Newer | Place::Restart) => true,
             Some(Place::Older | Place::TooOld) => false,
         };
+        if packet.payload.is_empty() && self.target != Some(index) {
+            return Some(newest); // padding that probes the network: no picture of this layer is being sent
+        }
         if newest {
             layer.head = Some(Head::of(packet, now));
         }

@@ -18,7 +18,7 @@ use super::demux::Demux;
 use super::hall::Hall;
 use super::timers::{Timers, Waiter};
 use crate::id::{PeerId, RoomName};
-use crate::metrics::{Present, ShardCounters};
+use crate::metrics::{DropReason, Present, ShardCounters};
 use crate::people::{self, LeaveReason, PeopleError};
 use crate::room::{self, Forward};
 use crate::webrtc::{Answer, EgressCounters, Offer, Path, Peer, ntp_time_to_unix_ms};
@@ -398,4 +398,5 @@ fn add_egress(sum: &mut ShardCounters, more: &EgressCounters) {
     sum.nacks_received += more.nacks;
     sum.rtx_packets_sent += more.rtx;
     sum.plis_received += more.plis;
+    sum.drops.count_many(DropReason::Feedback, more.refused);
 }

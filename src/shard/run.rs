@@ -218,7 +218,7 @@ impl Shard {
         let counters = &mut self.core.counters;
         counters.datagrams_sent += datagrams;
         counters.send_calls += calls;
-        (0..failed).for_each(|_| counters.drops.count(DropReason::SendFailed));
+        counters.drops.count_many(DropReason::SendFailed, failed);
     }
 
     /// Hands notices to their readers. One who does not read is sent out, which makes notices in turn.

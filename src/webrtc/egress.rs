@@ -13,13 +13,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::feedback::{self, Feedback};
+use super::feedback::{self, Feedback, word};
 use super::header::{self, ExtensionIds, Fixed, HEADER_BYTES_MAX, Hop};
 use super::history::{History, Sent};
 use super::outbox::Outbox;
 use super::srtp::{Session, TAG_MAX};
 use crate::id::SlotIndex;
-use crate::limits::{DATAGRAM_BYTES_MAX, HISTORY_AUDIO_PACKETS_MAX, HISTORY_PACKETS_MAX, MEDIA_BYTES_MAX};
+use crate::limits::{DATAGRAM_BYTES_MAX, HISTORY_AUDIO_PACKETS_MAX, HISTORY_PACKETS_MAX, MEDIA_BYTES_MAX, RTCP_SENDERS_MAX};
 use crate::metrics::DropReason;
 use crate::room::Forward;
 use crate::rtp::{Codec, Kind, Packet};
@@ -91,6 +91,8 @@ pub struct EgressCounters {
     pub rtx: u64,
     /// Keyframe requests.
     pub plis: u64,
+    /// SRTCP that was not authentic, or had been read before.
+    pub refused: u64,
 }
 
 /// The send side of one connection.
@@ -99,7 +101,8 @@ pub struct Egress {
     streams: Vec<Stream>,
     transport: u16,
     srtcp_index: u32,
-    srtcp_replay: ReplayWindow,
+    /// By sender SSRC: each of the peer's has a counter of its own (RFC 3711 3.2.1), and browsers use one for each receive section.
+    srtcp_replay: Vec<(u32, ReplayWindow)>,
     /// A moment and its NTP time: the wall clock is the caller's.
     epoch: (Instant, u64),
     rtt: Option<Duration>,
@@ -117,7 +120,7 @@ impl Egress {
             streams: vec![],
             transport: 0,
             srtcp_index: 0,
-            srtcp_replay: ReplayWindow::default(),
+            srtcp_replay: vec![],
             epoch,
             rtt: None,
             outbox: Outbox::default(),
@@ -201,10 +204,11 @@ impl Egress {
     /// Reads the peer's SRTCP: answers NACKs, measures, and calls `keyframe` for each slot that wants one. `false`: not authentic, or a replay.
     pub fn handle_rtcp(&mut self, datagram: &[u8], now: Instant, mut keyframe: impl FnMut(SlotIndex)) -> bool {
         let Some(session) = &self.session else { return false };
-        let Some((index, plain)) = session.remote.open_rtcp(datagram) else { return false };
-        if !self.srtcp_replay.admit(index) {
+        let opened = session.remote.open_rtcp(datagram).filter(|(index, _)| admit(&mut self.srtcp_replay, word(datagram, 4), *index));
+        let Some((_, plain)) = opened else {
+            self.counters.refused += 1;
             return false;
-        }
+        };
         feedback::read(&plain, |said| match said {
             Feedback::Nack { ssrc, seq } => {
                 self.counters.nacks += 1;
@@ -373,6 +377,20 @@ fn abs_send_time(epoch: Instant, now: Instant) -> u32 {
     ((us << 18) / 1_000_000) as u32 & 0xff_ffff
 }
 
+/// Whether a sender's packet is new. Beyond the senders that a client can have, nobody is listened to: forgetting one would let its past in again.
+fn admit(windows: &mut Vec<(u32, ReplayWindow)>, sender: u32, index: u32) -> bool {
+    if let Some((_, window)) = windows.iter_mut().find(|(known, _)| *known == sender) {
+        return window.admit(index);
+    }
+    if windows.len() == RTCP_SENDERS_MAX {
+        return false;
+    }
+    let mut window = ReplayWindow::default();
+    let admitted = window.admit(index);
+    windows.push((sender, window));
+    admitted
+}
+
 /// RFC 3711 3.3.2 for one SRTCP stream, 64 packets wide.
 #[derive(Debug, Default)]
 struct ReplayWindow {
@@ -464,21 +482,15 @@ mod tests {
         assert_eq!(e.send(&forward_to(0, 65_537, 0), &packet(now, Codec::Opus), now), Err(DropReason::Codec));
         assert_eq!(e.send(&forward_to(9, 65_537, 0), &packet(now, Codec::Vp8), now), Err(DropReason::NoTrack));
         let out = datagrams(&mut e);
-        assert_eq!(
-            out.iter().map(|d| (feedback::word(d, 8), u16::from_be_bytes([d[2], d[3]]))).collect::<Vec<_>>(),
-            [(10, 65_535), (10, 0)]
-        );
-        assert!(out.iter().all(|d| feedback::word(d, 12) == 7), "the track is the CSRC");
+        assert_eq!(out.iter().map(|d| (word(d, 8), u16::from_be_bytes([d[2], d[3]]))).collect::<Vec<_>>(), [(10, 65_535), (10, 0)]);
+        assert!(out.iter().all(|d| word(d, 12) == 7), "the track is the CSRC");
 
         let client = Session::new(&exported(true)).unwrap();
         let nack = [0x81, 205, 0, 3, 0, 0, 0, 1, 0, 0, 0, 10, 0xff, 0xff, 0, 0];
         let sealed = client.local.seal_rtcp(&nack, 1).unwrap();
         assert!(e.handle_rtcp(&sealed, now, |_| panic!("no keyframe was asked for")));
         let out = datagrams(&mut e);
-        assert_eq!(
-            out.iter().map(|d| (feedback::word(d, 8), u16::from_be_bytes([d[2], d[3]]), d[1] & 127)).collect::<Vec<_>>(),
-            [(11, 1, 97)]
-        );
+        assert_eq!(out.iter().map(|d| (word(d, 8), u16::from_be_bytes([d[2], d[3]]), d[1] & 127)).collect::<Vec<_>>(), [(11, 1, 97)]);
         assert!(!e.handle_rtcp(&sealed, now, |_| ()), "a replay");
     }
 
@@ -496,7 +508,7 @@ mod tests {
             e.handle_timeout(at);
             let out = datagrams(&mut e);
             let (_, plain) = client.remote.open_rtcp(&out[0]).unwrap();
-            assert_eq!((feedback::word(&plain, 4), feedback::word(&plain, 8), feedback::word(&plain, 16)), (10, 1 + second as u32, rtp));
+            assert_eq!((word(&plain, 4), word(&plain, 8), word(&plain, 16)), (10, 1 + second as u32, rtp));
         }
         e.handle_timeout(now + Duration::from_secs(9));
         assert!(e.outbox.is_empty() && e.timeout().is_none());
@@ -518,6 +530,18 @@ mod tests {
         let at = now + Duration::from_millis(600);
         assert!(e.handle_rtcp(&client.local.seal_rtcp(&rr, 2).unwrap(), at, |_| ()));
         assert_eq!(e.rtt().map(|d| d.as_millis()), Some(99));
+    }
+
+    #[test]
+    fn each_sender_of_feedback_counts_for_itself() {
+        let mut windows = vec![];
+        assert!(admit(&mut windows, 1, 5_000));
+        assert!(admit(&mut windows, 2, 3), "far behind another sender");
+        assert!(!admit(&mut windows, 2, 3) && !admit(&mut windows, 1, 4_000));
+        (3..3 + 2 * RTCP_SENDERS_MAX as u32).for_each(|sender| {
+            admit(&mut windows, sender, 0);
+        });
+        assert_eq!(windows.len(), RTCP_SENDERS_MAX);
     }
 
     #[test]

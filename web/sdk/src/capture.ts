@@ -1,6 +1,9 @@
 /** Asks the browser for devices and screens, with the constraints that the encodings in `media.ts` are made for. */
 
-const CAMERA: MediaTrackConstraints = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30 } };
+/** Asked of cameras; also taken for one that does not tell its size. */
+export const CAMERA_WIDTH = 1280;
+
+const CAMERA: MediaTrackConstraints = { width: { ideal: CAMERA_WIDTH }, height: { ideal: 720 }, frameRate: { ideal: 30 } };
 const MICROPHONE: MediaTrackConstraints = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
 
 /** Both in one question to the person. Rejects if either is not to be had. */

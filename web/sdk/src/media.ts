@@ -7,6 +7,7 @@
  *
  * Only a shared screen adds sections later.
  */
+import { CAMERA_WIDTH } from './capture.ts';
 import { receiveCodecs, sendCodecs } from './codecs.ts';
 import { decodeData, encodeData } from './data.ts';
 import { Emitter } from './emitter.ts';
@@ -48,6 +49,29 @@ const CAMERA_ENCODINGS: RTCRtpEncodingParameters[] = [
   { rid: 'h', scaleResolutionDownBy: 2, maxBitrate: 450_000 },
   { rid: 'f', scaleResolutionDownBy: 1, maxBitrate: 1_700_000 },
 ];
+
+/**
+ * What each layer divides the picture by, for a camera whose longer side has so many pixels; 0: not sent. Browsers drop layers of small pictures,
+ * the largest first, whatever they are asked for; so a small camera has fewer, and its best one is the whole picture.
+ */
+export function layerScales(longerSide: number): number[] {
+  if (longerSide >= 960) return [4, 2, 1];
+  return longerSide >= 480 ? [2, 1, 0] : [1, 0, 0];
+}
+
+/** Gives a camera's section the layers that fit its picture. */
+export async function fitLayers(sender: RTCRtpSender, track: MediaStreamTrack): Promise<void> {
+  const { width = 0, height = 0 } = track.getSettings();
+  const parameters = sender.getParameters();
+  const scales = layerScales(Math.max(width, height) || CAMERA_WIDTH);
+  if (parameters.encodings.length !== scales.length) return;
+  parameters.encodings.forEach((encoding, index) => {
+    const scale = scales[index] ?? 0;
+    encoding.active = scale > 0;
+    encoding.scaleResolutionDownBy = scale || 1;
+  });
+  await sender.setParameters(parameters);
+}
 
 /** One layer: readable text needs all of the resolution, seldom all of the frames. */
 const SCREEN_ENCODINGS: RTCRtpEncodingParameters[] = [{ maxBitrate: 2_500_000, maxFramerate: 15 }];

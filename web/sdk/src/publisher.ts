@@ -1,6 +1,6 @@
 import { captureCamera, captureMicrophone, captureScreen } from './capture.ts';
 import { Emitter } from './emitter.ts';
-import type { Media, SendSection } from './media.ts';
+import { fitLayers, type Media, type SendSection } from './media.ts';
 import { Negotiator } from './negotiator.ts';
 import type { SectionTrack, Source } from './protocol.gen.ts';
 import type { ClientRequest, Signal } from './signal.ts';
@@ -147,6 +147,7 @@ export class Publisher extends Emitter<PublisherEvents> {
   private async fill(section: SendSection, track: MediaStreamTrack): Promise<void> {
     try {
       await section.transceiver.sender.replaceTrack(track);
+      if (section.source === 'camera') await fitLayers(section.transceiver.sender, track);
     } catch (error) {
       release(track);
       throw error;
