@@ -70,7 +70,8 @@ export function installEyes({ palette, self }) {
     if (Math.max(...mean) < 24) return 'black';
     const distances = Object.entries(palette).map(([label, rgb]) => [Math.hypot(...rgb.map((value, i) => value - mean[i])), label]);
     const [distance, label] = distances.sort(([a], [b]) => a - b)[0];
-    return distance < 40 ? label : `rgb(${mean.map(Math.round).join(' ')})`;
+    // An encoder that has just begun may be wrong in brightness by some tens, all channels alike; no two colours here are nearer than 75.
+    return distance < 60 ? label : `rgb(${mean.map(Math.round).join(' ')})`;
   }
 
   /** Whose tile this is, and whether its picture is in sight. */
