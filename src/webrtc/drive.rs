@@ -3,7 +3,6 @@
 //! str0m's rule is: change it once, poll until it says `Timeout`, change it again. In RTP mode it keeps a single received packet, so two
 //! datagrams without a drain between them lose one.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -272,10 +271,5 @@ impl Peer {
             return;
         };
         self.events.push_back(PeerEvent::Data { reliable, to: u32::from_be_bytes(*to), payload: payload.to_vec() });
-    }
-
-    /// The address that media goes to now.
-    pub fn media_address(&self) -> Option<SocketAddr> {
-        self.nominated.map(|path| path.remote)
     }
 }

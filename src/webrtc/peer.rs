@@ -356,16 +356,6 @@ impl Peer {
         &self.ufrag
     }
 
-    /// Media may flow.
-    pub fn is_connected(&self) -> bool {
-        self.connected
-    }
-
-    /// Nothing more comes from it or may be sent to it.
-    pub fn is_closed(&self) -> bool {
-        self.closed
-    }
-
     /// The send side's counters and the drops since the last call.
     pub fn take_counters(&mut self) -> (super::EgressCounters, Drops) {
         (std::mem::take(&mut self.egress.counters), self.drops.take())
