@@ -18,7 +18,7 @@ use std::str::FromStr;
 
 use toml::Value;
 
-use crate::limits::{MEDIA_ADDRESSES_MAX, SHARDS_MAX};
+use crate::limits::{Limits, MEDIA_ADDRESSES_MAX, SHARDS_MAX};
 
 /// All settings, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub struct Config {
     pub media: Media,
     /// What the process says.
     pub log: Log,
+    /// How much of everything is allowed.
+    pub limits: Limits,
 }
 
 /// Pages, API and signalling.
@@ -178,6 +180,7 @@ impl Default for Config {
             http: Http { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)) },
             media: Media { port: 10_000, advertise: Vec::new(), shards: shards_for(cores()) },
             log: Log { format: LogFormat::Text, level: "info".to_owned() },
+            limits: Limits::default(),
         }
     }
 }

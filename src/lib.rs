@@ -21,19 +21,21 @@
 //!  3  people                               roster, chat, numbered events
 //!  2  room                                 tracks, slots, forwarding
 //!  1  config  metrics  codec  rtp  auth
-//!  0  id  limits
+//!  0  id  limits  rate
 //! ```
 //!
 //! `rtp`, `auth`, `room`, `people`, `webrtc` and the shard's core see values, bytes and a `now`; never a socket, a task, a lock or a clock. So a
 //! whole call is simulated on a virtual clock in `sim`, which is test code.
 
 pub mod api;
+pub mod auth;
 pub mod config;
 pub mod id;
 pub mod limits;
 pub mod metrics;
 pub mod net;
 pub mod people;
+pub mod rate;
 pub mod room;
 pub mod rtp;
 pub mod sfu;

@@ -5,6 +5,89 @@
 
 use std::time::Duration;
 
+use crate::rate::Rate;
+
+/// The limits that an operator may choose, each within its constant below. The defaults are those of the settings `limits.*`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Participants of one room, viewers not counted. More: refused, `room_full`.
+    pub participants: usize,
+    /// Viewers of one room. More: refused, `room_full`.
+    pub viewers: usize,
+    /// Tracks of one participant. More: refused, `too_many_tracks`.
+    pub tracks: usize,
+    /// Slots of one participant. More: refused, `too_many_slots`.
+    pub slots: usize,
+    /// Signalling messages of one participant in a second, see [`Limits::messages`]. More: refused, `too_many_requests`.
+    pub messages_per_second: u32,
+    /// Bytes of one signalling message. More: `too_large`, and the socket is closed.
+    pub message_bytes: usize,
+    /// Bytes of one participant's metadata. More: refused, `bad_metadata`.
+    pub metadata_bytes: usize,
+    /// Data channel messages of one participant in a second. More: dropped, counted.
+    pub data_messages_per_second: u32,
+    /// What one participant may send in kbit/s, all tracks and layers together. More: dropped, counted.
+    pub publish_kbps: u32,
+    /// Connections of one address at a time (IPv6: of one /64). More: refused.
+    pub connections_per_address: usize,
+    /// Joins without a token from one address in a minute. More: refused, `too_many_requests`.
+    pub guest_joins_per_minute: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            participants: PARTICIPANTS_MAX,
+            viewers: VIEWERS_MAX,
+            tracks: TRACKS_PER_PEER_MAX,
+            slots: SLOTS_PER_PEER_MAX,
+            messages_per_second: 50,
+            message_bytes: SIGNAL_BYTES_MAX,
+            metadata_bytes: METADATA_BYTES_MAX,
+            // Pointers and drawings that follow the screen, and as much again.
+            data_messages_per_second: 120,
+            // Three layers of camera and a detailed screen are about 6,000.
+            publish_kbps: 20_000,
+            // A school behind one address: two for each of a few hundred people.
+            connections_per_address: 1_000,
+            guest_joins_per_minute: 120,
+        }
+    }
+}
+
+impl Limits {
+    /// The rate of signalling messages. Plain messages cost [`MESSAGE_COST`]; what is told to everybody [`POST_COST`], offers [`OFFER_COST`].
+    pub fn messages(&self) -> Rate {
+        let per_second = f64::from(self.messages_per_second);
+        Rate { per_second, burst: per_second * 5.0 }
+    }
+
+    /// The rate of data channel messages.
+    pub fn data_messages(&self) -> Rate {
+        let per_second = f64::from(self.data_messages_per_second);
+        Rate { per_second, burst: per_second * 2.0 }
+    }
+
+    /// The rate of received media in bytes; a keyframe of every layer comes at once.
+    pub fn publish_bytes(&self) -> Rate {
+        let per_second = f64::from(self.publish_kbps) * 125.0;
+        Rate { per_second, burst: per_second }
+    }
+
+    /// The rate of joins without a token from one address; the first minute's may come at once.
+    pub fn guest_joins(&self) -> Rate {
+        let per_minute = f64::from(self.guest_joins_per_minute);
+        Rate { per_second: per_minute / 60.0, burst: per_minute }
+    }
+}
+
+/// What a plain signalling message takes of [`Limits::messages`].
+pub const MESSAGE_COST: f64 = 1.0;
+/// What a message takes that is told to everybody: chat, a hand, a name, mute.
+pub const POST_COST: f64 = 10.0;
+/// What an offer takes: milliseconds of a core.
+pub const OFFER_COST: f64 = 25.0;
+
 /// Characters of a room's name. Longer: refused.
 pub const ROOM_NAME_CHARS_MAX: usize = 64;
 /// Characters of a display name. Longer: refused.

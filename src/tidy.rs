@@ -22,7 +22,7 @@ const LAYERS: &[(u8, &[&str])] = &[
     (3, &["people"]),
     (2, &["room"]),
     (1, &["config", "metrics", "codec", "rtp", "auth"]),
-    (0, &["id", "limits"]),
+    (0, &["id", "limits", "rate"]),
 ];
 
 /// The simulator is test code: it imports anything below the door, and only test code imports it.
@@ -52,7 +52,7 @@ const CRATES: &[(&str, &[&str])] = &[
 ];
 
 /// Modules that see values, bytes and a `now`. The shard is pure too but for the files of [`SHARD_EDGES`].
-const PURE: &[&str] = &["id", "limits", "rtp", "auth", "room", "people", "webrtc", "shard"];
+const PURE: &[&str] = &["id", "limits", "rate", "rtp", "auth", "room", "people", "webrtc", "shard"];
 const SHARD_EDGES: &[&str] = &["shard/mod", "shard/run", "shard/command"];
 
 /// Clocks, sockets, locks, threads and the outside world.
