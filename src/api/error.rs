@@ -97,6 +97,20 @@ codes! {
     TooManyTracks = BAD_REQUEST, "too_many_tracks";
     /// More slots than one participant may have.
     TooManySlots = BAD_REQUEST, "too_many_slots";
+    /// The right to it is lacking.
+    NotAllowed = FORBIDDEN, "not_allowed";
+    /// Nobody may enter.
+    RoomLocked = FORBIDDEN, "room_locked";
+    /// Sent out for good.
+    Banned = FORBIDDEN, "banned";
+    /// A moderator said no.
+    NotAdmitted = FORBIDDEN, "not_admitted";
+    /// Too many wait already.
+    LobbyFull = SERVICE_UNAVAILABLE, "lobby_full";
+    /// The participation is over, or too much was missed.
+    CannotResume = GONE, "cannot_resume";
+    /// Too much in too short a time.
+    TooManyRequests = TOO_MANY_REQUESTS, "too_many_requests";
     /// A viewer tried what only participants do.
     ViewerCannot = FORBIDDEN, "viewer_cannot";
     /// No such address.

@@ -58,6 +58,18 @@ pub enum VideoCodec {
     Av1,
 }
 
+/// What one may be allowed to publish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Publishable {
+    /// A camera.
+    Camera,
+    /// A microphone.
+    Microphone,
+    /// A shared screen with its sound.
+    Screen,
+}
+
 /// Says which section of the offer (by its `mid`) publishes what.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(deny_unknown_fields)]
@@ -120,6 +132,24 @@ pub enum ClientMessage {
         /// What the send sections carry.
         #[serde(default)]
         tracks: Vec<PublishedSection>,
+        /// An access token, where the server wants one.
+        #[serde(default)]
+        #[ts(optional)]
+        token: Option<String>,
+        /// The `resume` of an earlier participation that could not be resumed: its identity and its place are taken over.
+        #[serde(default)]
+        #[ts(optional)]
+        rejoin: Option<String>,
+    },
+    /// The first message of a socket that replaces a lost one. Answered by `resumed`; then come the missed events, all slots and the speakers.
+    Resume {
+        /// Comes back in the answer.
+        id: u32,
+        /// What `joined` gave.
+        resume: String,
+        /// The number of the last event that was received.
+        #[ts(type = "number")]
+        seq: u64,
     },
     /// A further offer: more slots, a new track, a track that stopped, an ICE restart. Answered by `answered`.
     Offer {
@@ -131,7 +161,7 @@ pub enum ClientMessage {
         #[serde(default)]
         tracks: Vec<PublishedSection>,
     },
-    /// Mute or unmute one's own track: a muted one is not forwarded.
+    /// Mute or unmute one's own track: a muted one is not forwarded. Moderators mute those of others too, and never unmute them.
     Mute {
         /// Comes back in the answer.
         id: u32,
@@ -178,6 +208,51 @@ pub enum ClientMessage {
         #[ts(optional)]
         metadata: Option<String>,
     },
+    /// Moderators: send somebody out.
+    Remove {
+        /// Comes back in the answer.
+        id: u32,
+        /// Whom.
+        participant: u32,
+        /// Not to be let in again while the room lives.
+        #[serde(default)]
+        ban: bool,
+    },
+    /// Moderators: say what somebody may publish. What they may not any more ends.
+    Permit {
+        /// Comes back in the answer.
+        id: u32,
+        /// Whom.
+        participant: u32,
+        /// All of it.
+        publish: Vec<Publishable>,
+    },
+    /// Moderators: change the room; what is absent stays.
+    Settings {
+        /// Comes back in the answer.
+        id: u32,
+        /// Nobody but moderators may enter.
+        #[serde(default)]
+        #[ts(optional)]
+        locked: Option<bool>,
+        /// Who enters waits to be admitted.
+        #[serde(default)]
+        #[ts(optional)]
+        lobby: Option<bool>,
+        /// What those who are no moderators may publish.
+        #[serde(default)]
+        #[ts(optional)]
+        publish: Option<Vec<Publishable>>,
+    },
+    /// Moderators: let somebody in, or not, who waits in the lobby.
+    Admit {
+        /// Comes back in the answer.
+        id: u32,
+        /// Whom, by the number in the lobby.
+        participant: u32,
+        /// False: send them away.
+        admit: bool,
+    },
     /// Leave. Not answered: the socket closes.
     Leave {},
 }
@@ -208,8 +283,47 @@ pub struct Participant {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub hand: Option<u32>,
+    /// Signalling is lost; they may come back.
+    pub away: bool,
+    /// May mute, remove, lock and admit.
+    pub moderator: bool,
+    /// What they may publish, apart from what the room's settings say.
+    pub publish: Vec<Publishable>,
     /// What they publish.
     pub tracks: Vec<Track>,
+}
+
+/// What moderators may change about a room.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+pub struct Settings {
+    /// Nobody but moderators may enter.
+    pub locked: bool,
+    /// Who enters waits to be admitted.
+    pub lobby: bool,
+    /// What those who are no moderators may publish.
+    pub publish: Vec<Publishable>,
+}
+
+/// What one may do oneself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct Rights {
+    /// What may be published, apart from what the room's settings say.
+    pub publish: Vec<Publishable>,
+    /// Whether media is received.
+    pub subscribe: bool,
+    /// May mute, remove, lock and admit; the room's settings do not bind them.
+    pub moderate: bool,
+}
+
+/// Somebody in the lobby.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+pub struct Waiting {
+    /// The number by which they are admitted; it stays theirs in the room.
+    pub participant: u32,
+    /// Unique.
+    pub identity: String,
+    /// Display name.
+    pub name: String,
 }
 
 /// The number that the server gave to a send section.
@@ -274,8 +388,10 @@ pub enum LeaveReason {
     Disconnected,
     /// Media could not be connected in time, or was lost for good.
     MediaLost,
-    /// Removed through the API.
+    /// Removed by a moderator or through the API.
     Removed,
+    /// The same, and not to come back while the room lives.
+    Banned,
     /// Another connection came with the same identity.
     Replaced,
     /// Did not read what was sent to it.
@@ -335,6 +451,34 @@ pub enum RoomEvent {
         track: u32,
         /// The state now.
         muted: bool,
+        /// The moderator who did it, if it was not the owner. Absent also where the API did it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[ts(optional)]
+        by: Option<u32>,
+    },
+    /// Somebody's signalling was lost, or is back.
+    ParticipantAway {
+        /// Who.
+        participant: u32,
+        /// The state now.
+        away: bool,
+    },
+    /// A moderator changed what somebody may publish.
+    PublishChanged {
+        /// Who.
+        participant: u32,
+        /// All that they may now, apart from what the room's settings say.
+        publish: Vec<Publishable>,
+    },
+    /// A moderator changed the room.
+    SettingsChanged {
+        /// All of them as they are now.
+        settings: Settings,
+    },
+    /// Who waits in the lobby, in order; told to moderators only.
+    Lobby {
+        /// All of them.
+        waiting: Vec<Waiting>,
     },
     /// A chat message.
     Chat {
@@ -398,6 +542,24 @@ pub enum ServerMessage {
         /// The number of the last event that this picture includes.
         #[ts(type = "number")]
         seq: u64,
+        /// A secret with which a lost connection is resumed.
+        resume: String,
+        /// What one may do oneself.
+        rights: Rights,
+        /// What moderators have decided about the room.
+        settings: Settings,
+        /// Who waits in the lobby; always empty for those who are no moderators.
+        lobby: Vec<Waiting>,
+    },
+    /// The answer to `join` where there is a lobby: a moderator has to admit one. `joined` or `error` with the same `id` follows.
+    Waiting {
+        /// Of the request.
+        id: u32,
+    },
+    /// The answer to `resume`.
+    Resumed {
+        /// Of the request.
+        id: u32,
     },
     /// The answer to `offer`.
     Answered {
@@ -464,6 +626,10 @@ pub struct Room {
     pub tracks: u32,
     /// Whether it stays when it is empty.
     pub permanent: bool,
+    /// What moderators have decided about it.
+    pub settings: Settings,
+    /// How many wait in its lobby.
+    pub waiting: u32,
 }
 
 /// Makes a room in REST.
@@ -478,6 +644,47 @@ pub struct NewRoom {
     /// What its participants are asked to publish; VP8 if absent.
     #[serde(default)]
     pub video_codec: VideoCodec,
+    /// How it begins; what is absent is open to everybody.
+    #[serde(default)]
+    pub settings: NewSettings,
+}
+
+/// Changes a room, or says how it begins; what is absent stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewSettings {
+    /// Nobody but moderators may enter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub locked: Option<bool>,
+    /// Who enters waits to be admitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub lobby: Option<bool>,
+    /// What those who are no moderators may publish.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub publish: Option<Vec<Publishable>>,
+}
+
+/// Changes a participant in REST; what is absent stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ParticipantChange {
+    /// What they may publish. What they may not any more ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub publish: Option<Vec<Publishable>>,
+}
+
+/// Mutes in REST.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MuteRequest {
+    /// One track; absent: all that the participant publishes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub track: Option<u32>,
 }
 
 #[cfg(test)]
@@ -622,8 +829,9 @@ mod tests {
                 text.push_str(&format!("\n{}", laid_out(&format!("{docs}export {}", $name::decl(&ts_rs::Config::new())))));
             )*};
         }
-        declare!(Source Role RoomMode VideoCodec PublishedSection View ClientMessage Track Participant SectionTrack SlotReason Slot Speaker LeaveReason);
-        declare!(RoomEvent ErrorBody ServerMessage Room NewRoom);
+        declare!(Source Role RoomMode VideoCodec Publishable PublishedSection View ClientMessage Track Participant Settings Rights Waiting);
+        declare!(SectionTrack SlotReason Slot Speaker LeaveReason RoomEvent ErrorBody ServerMessage Room NewRoom NewSettings);
+        declare!(ParticipantChange MuteRequest);
         text
     }
 

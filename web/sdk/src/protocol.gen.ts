@@ -13,6 +13,9 @@ export type RoomMode = "conference" | "broadcast";
 /** What participants are asked to publish; who cannot publishes something else. */
 export type VideoCodec = "vp8" | "vp9" | "h264" | "av1";
 
+/** What one may be allowed to publish. */
+export type Publishable = "camera" | "microphone" | "screen";
+
 /** Says which section of the offer (by its `mid`) publishes what. */
 export type PublishedSection = {
   /** The section's `a=mid`. */
@@ -48,7 +51,17 @@ export type ClientMessage = { "type": "join",
   /** SDP. */
   offer: string,
   /** What the send sections carry. */
-  tracks: Array<PublishedSection>, } | { "type": "offer",
+  tracks: Array<PublishedSection>,
+  /** An access token, where the server wants one. */
+  token?: string,
+  /** The `resume` of an earlier participation that could not be resumed: its identity and its place are taken over. */
+  rejoin?: string, } | { "type": "resume",
+  /** Comes back in the answer. */
+  id: number,
+  /** What `joined` gave. */
+  resume: string,
+  /** The number of the last event that was received. */
+  seq: number, } | { "type": "offer",
   /** Comes back in the answer. */
   id: number,
   /** SDP. */
@@ -80,7 +93,33 @@ export type ClientMessage = { "type": "join",
   /** New display name. */
   name?: string,
   /** New metadata. */
-  metadata?: string, } | { "type": "leave", };
+  metadata?: string, } | { "type": "remove",
+  /** Comes back in the answer. */
+  id: number,
+  /** Whom. */
+  participant: number,
+  /** Not to be let in again while the room lives. */
+  ban: boolean, } | { "type": "permit",
+  /** Comes back in the answer. */
+  id: number,
+  /** Whom. */
+  participant: number,
+  /** All of it. */
+  publish: Array<Publishable>, } | { "type": "settings",
+  /** Comes back in the answer. */
+  id: number,
+  /** Nobody but moderators may enter. */
+  locked?: boolean,
+  /** Who enters waits to be admitted. */
+  lobby?: boolean,
+  /** What those who are no moderators may publish. */
+  publish?: Array<Publishable>, } | { "type": "admit",
+  /** Comes back in the answer. */
+  id: number,
+  /** Whom, by the number in the lobby. */
+  participant: number,
+  /** False: send them away. */
+  admit: boolean, } | { "type": "leave", };
 
 /** One published track, as the roster shows it. */
 export type Track = {
@@ -103,8 +142,41 @@ export type Participant = {
   metadata: string,
   /** The place in the queue of raised hands, from 1; absent: hand is down. */
   hand?: number,
+  /** Signalling is lost; they may come back. */
+  away: boolean,
+  /** May mute, remove, lock and admit. */
+  moderator: boolean,
+  /** What they may publish, apart from what the room's settings say. */
+  publish: Array<Publishable>,
   /** What they publish. */
   tracks: Array<Track>, };
+
+/** What moderators may change about a room. */
+export type Settings = {
+  /** Nobody but moderators may enter. */
+  locked: boolean,
+  /** Who enters waits to be admitted. */
+  lobby: boolean,
+  /** What those who are no moderators may publish. */
+  publish: Array<Publishable>, };
+
+/** What one may do oneself. */
+export type Rights = {
+  /** What may be published, apart from what the room's settings say. */
+  publish: Array<Publishable>,
+  /** Whether media is received. */
+  subscribe: boolean,
+  /** May mute, remove, lock and admit; the room's settings do not bind them. */
+  moderate: boolean, };
+
+/** Somebody in the lobby. */
+export type Waiting = {
+  /** The number by which they are admitted; it stays theirs in the room. */
+  participant: number,
+  /** Unique. */
+  identity: string,
+  /** Display name. */
+  name: string, };
 
 /** The number that the server gave to a send section. */
 export type SectionTrack = {
@@ -137,7 +209,7 @@ export type Speaker = {
   level: number, };
 
 /** Why somebody left, or why one's own connection ends. */
-export type LeaveReason = "left" | "disconnected" | "media_lost" | "removed" | "replaced" | "too_slow" | "room_closed" | "server_stopping" | "server_error";
+export type LeaveReason = "left" | "disconnected" | "media_lost" | "removed" | "banned" | "replaced" | "too_slow" | "room_closed" | "server_stopping" | "server_error";
 
 /** What happened in the room; numbered, the same for everybody. */
 export type RoomEvent = { "kind": "participant_joined",
@@ -166,7 +238,21 @@ export type RoomEvent = { "kind": "participant_joined",
   /** Its number. */
   track: number,
   /** The state now. */
-  muted: boolean, } | { "kind": "chat",
+  muted: boolean,
+  /** The moderator who did it, if it was not the owner. Absent also where the API did it. */
+  by?: number, } | { "kind": "participant_away",
+  /** Who. */
+  participant: number,
+  /** The state now. */
+  away: boolean, } | { "kind": "publish_changed",
+  /** Who. */
+  participant: number,
+  /** All that they may now, apart from what the room's settings say. */
+  publish: Array<Publishable>, } | { "kind": "settings_changed",
+  /** All of them as they are now. */
+  settings: Settings, } | { "kind": "lobby",
+  /** All of them. */
+  waiting: Array<Waiting>, } | { "kind": "chat",
   /** Who wrote. */
   from: number,
   /** Whom to; absent: everybody. */
@@ -208,7 +294,19 @@ export type ServerMessage = { "type": "joined",
   /** How many viewers there are. */
   viewers: number,
   /** The number of the last event that this picture includes. */
-  seq: number, } | { "type": "answered",
+  seq: number,
+  /** A secret with which a lost connection is resumed. */
+  resume: string,
+  /** What one may do oneself. */
+  rights: Rights,
+  /** What moderators have decided about the room. */
+  settings: Settings,
+  /** Who waits in the lobby; always empty for those who are no moderators. */
+  lobby: Array<Waiting>, } | { "type": "waiting",
+  /** Of the request. */
+  id: number, } | { "type": "resumed",
+  /** Of the request. */
+  id: number, } | { "type": "answered",
   /** Of the request. */
   id: number,
   /** SDP. */
@@ -247,7 +345,11 @@ export type Room = {
   /** Published tracks. */
   tracks: number,
   /** Whether it stays when it is empty. */
-  permanent: boolean, };
+  permanent: boolean,
+  /** What moderators have decided about it. */
+  settings: Settings,
+  /** How many wait in its lobby. */
+  waiting: number, };
 
 /** Makes a room in REST. */
 export type NewRoom = {
@@ -256,4 +358,25 @@ export type NewRoom = {
   /** Who fills its slots. */
   mode: RoomMode,
   /** What its participants are asked to publish; VP8 if absent. */
-  video_codec: VideoCodec, };
+  video_codec: VideoCodec,
+  /** How it begins; what is absent is open to everybody. */
+  settings: NewSettings, };
+
+/** Changes a room, or says how it begins; what is absent stays. */
+export type NewSettings = {
+  /** Nobody but moderators may enter. */
+  locked?: boolean,
+  /** Who enters waits to be admitted. */
+  lobby?: boolean,
+  /** What those who are no moderators may publish. */
+  publish?: Array<Publishable>, };
+
+/** Changes a participant in REST; what is absent stays. */
+export type ParticipantChange = {
+  /** What they may publish. What they may not any more ends. */
+  publish?: Array<Publishable>, };
+
+/** Mutes in REST. */
+export type MuteRequest = {
+  /** One track; absent: all that the participant publishes. */
+  track?: number, };
