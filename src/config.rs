@@ -389,6 +389,7 @@ mod tests {
                 shards: 3,
             },
             log: Log { format: LogFormat::Json, level: "warn,ninefold::shard=debug".to_owned() },
+            limits: Limits::default(),
         };
         assert_eq!(parse(text, &[]), Ok(written.clone()));
 

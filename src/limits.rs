@@ -131,6 +131,8 @@ pub const REST_BODY_BYTES_MAX: usize = 64 * 1024;
 pub const LIST_ROOMS_AT_ONCE: usize = 32;
 /// Signalling sockets of one process: as many as it may have participants and viewers on one machine. More: refused with 503.
 pub const SOCKETS_MAX: usize = 20_000;
+/// One who asks too often is not listened to for so long: ten refusals a second are all that a flood brings about.
+pub const DEAF_TIME: Duration = Duration::from_millis(100);
 /// A socket whose first message has not come by then is closed.
 pub const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Sockets are pinged this often: proxies cut connections that are silent for a minute.
@@ -149,6 +151,16 @@ pub const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Events that one room keeps for those who resume; 4,096 of them are about 1 MB in a room of 100. Older: forgotten, such a client joins anew.
 pub const EVENT_LOG_MAX: usize = 4096;
+/// People who wait in the lobby of one room. More: refused, `lobby_full`.
+pub const LOBBY_MAX: usize = 100;
+/// Bans of one room. More: the oldest is forgotten.
+pub const BANS_MAX: usize = 1_000;
+/// Whose signalling is lost for so long is shown as away: shorter losses nobody needs to see.
+pub const AWAY_AFTER: Duration = Duration::from_secs(3);
+/// Whose signalling is lost for so long is out.
+pub const RESUME_TIME: Duration = Duration::from_secs(30);
+/// Events that one who comes back may have missed; half of [`NOTICES_MAX`], so that they fit into the queue at once. More: joins anew.
+pub const MISSED_EVENTS_MAX: usize = NOTICES_MAX / 2;
 /// Notices waiting for one participant's signalling. A reader slower than this is closed with a reason.
 pub const NOTICES_MAX: usize = 1024;
 /// Rooms that are over and not yet off the door's map. Full: said in a later tick.

@@ -12,14 +12,17 @@ use std::time::{Instant, SystemTime};
 use dashmap::{DashMap, Entry as MapEntry};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::auth::Secret;
 use crate::config::Config;
 use crate::id::{PeerId, RoomName};
-use crate::limits::{NOTICES_MAX, ROOMS_ENDED_MAX, ROOMS_MAX};
+use crate::limits::{Limits, NOTICES_MAX, ROOMS_ENDED_MAX, ROOMS_MAX};
 use crate::metrics::Metrics;
 use crate::net::interfaces;
-use crate::people::LeaveReason;
-pub use crate::shard::command::{Action, Declared, Entry, Joined, Notice, NumberedSection, Refusal, RoomInfo, RoomOptions};
-use crate::shard::command::{Arrival, Command};
+use crate::people::{Doorway, Knock, LeaveReason, Snapshot};
+pub use crate::shard::command::{
+    Action, Declared, Earlier, Entry, Joined, Moderation, Notice, NumberedSection, Refusal, RoomInfo, RoomOptions,
+};
+use crate::shard::command::{Answered, Arrival, Command};
 use crate::shard::{self, ShardConfig, ShardHandle};
 pub use crate::webrtc::VideoCodec;
 use crate::webrtc::{self, Offer, Peer, PeerConfig};
@@ -50,7 +53,21 @@ pub enum Request {
         /// What.
         action: Action,
     },
-    /// A participant leaves or is sent out. Answered by [`Response::Done`].
+    /// A moderator does something, or (`None`) the API. Answered by [`Response::Done`].
+    Moderate {
+        /// Who.
+        by: Option<PeerId>,
+        /// What.
+        what: Moderation,
+    },
+    /// A participant's signalling is lost. Answered by [`Response::Done`].
+    Lost {
+        /// Whose.
+        peer: PeerId,
+        /// Which connection of theirs.
+        attachment: u32,
+    },
+    /// A participant leaves, in the lobby or in the room. Answered by [`Response::Done`].
     Leave {
         /// Who.
         peer: PeerId,
@@ -59,6 +76,8 @@ pub enum Request {
     },
     /// Look at it. Answered by [`Response::Room`].
     Inspect,
+    /// See who is in it. Answered by [`Response::Roster`].
+    Roster,
 }
 
 /// What a room answers.
@@ -75,6 +94,22 @@ pub enum Response {
     },
     /// To an inspection.
     Room(RoomInfo),
+    /// Who is in it, and in its lobby.
+    Roster(Snapshot),
+}
+
+/// Somebody has knocked and was not refused. If they have to wait, [`Notice::Admitted`] or [`Notice::NotAdmitted`] comes.
+#[derive(Debug)]
+pub struct Knocked {
+    /// The number they will have.
+    pub peer: PeerId,
+    /// They have to wait in the lobby.
+    pub waits: bool,
+    /// What they are told. Whoever does not want to wait any longer is taken out of the lobby by [`Request::Leave`].
+    pub notices: mpsc::Receiver<Notice>,
+    entry: Entry,
+    told: mpsc::Sender<Notice>,
+    hold: Hold,
 }
 
 /// Somebody has entered.
@@ -84,9 +119,19 @@ pub struct Opened {
     pub joined: Joined,
     /// SDP.
     pub answer: String,
-    /// What they are told from now on. Dropping it means to leave.
+    /// With which they resume.
+    pub secret: Secret,
+    /// What they are told from now on. Dropping it means that signalling is lost.
     pub notices: mpsc::Receiver<Notice>,
-    _hold: Hold,
+}
+
+/// Somebody is back.
+#[derive(Debug)]
+pub struct Resumed {
+    /// Which connection of theirs it is; the one that entered is 0.
+    pub attachment: u32,
+    /// What they are told from now on, beginning with what they missed.
+    pub notices: mpsc::Receiver<Notice>,
 }
 
 /// The door.
@@ -95,6 +140,7 @@ pub struct Sfu {
     /// Which shard a room is on. Everybody in it, or on the way into it, holds a place, so that it cannot move while it is wanted.
     rooms: Arc<DashMap<RoomName, Place>>,
     next_peer: AtomicU32,
+    limits: Limits,
     epoch: (Instant, u64),
     draining: AtomicBool,
 }
@@ -109,15 +155,22 @@ struct Place {
     shard: usize,
     /// What its participants are asked to publish: the answer to an offer is made before a shard sees it.
     publish: VideoCodec,
-    /// Participants, and those who are just entering.
+    /// Those who are just entering.
     holders: usize,
-    /// The shard has had the room; it will say when it is over.
-    begun: bool,
-    /// It stays when it is empty.
-    permanent: bool,
+    /// The newest room of this name that the shard has told of; the shard says when it is over. Rooms of a name are counted upwards, since
+    /// the end of one and the beginning of the next are told on different ways.
+    begun: u64,
+    /// The newest that is over.
+    ended: u64,
 }
 
-/// Keeps a room where it is while somebody is in it or on the way into it.
+impl Place {
+    fn is_wanted(&self) -> bool {
+        self.holders > 0 || self.begun > self.ended
+    }
+}
+
+/// Keeps a room where it is while somebody is on the way into it.
 #[derive(Debug)]
 struct Hold {
     rooms: Arc<DashMap<RoomName, Place>>,
@@ -131,7 +184,7 @@ impl Drop for Hold {
         if let MapEntry::Occupied(mut place) = self.rooms.entry(self.room.clone()) {
             let p = place.get_mut();
             p.holders -= 1;
-            if p.holders == 0 && !p.begun && !p.permanent {
+            if !p.is_wanted() {
                 place.remove();
             }
         }
@@ -150,41 +203,65 @@ impl Sfu {
         let mut shards = vec![];
         for index in 0..config.media.shards {
             let step = index as u16;
-            let config = ShardConfig {
+            let shard_config = ShardConfig {
                 index,
                 port: if config.media.port == 0 { 0 } else { config.media.port + step },
                 addresses: addresses.clone(),
                 advertised: config.media.advertise.iter().map(|a| (a.ip, a.port.map(|port| port + step))).collect(),
                 epoch,
+                limits: config.limits.clone(),
                 seed: fastrand::u64(..),
                 metrics: metrics.shard(index),
                 ended: ended.clone(),
             };
-            let port = config.port;
+            let port = shard_config.port;
             let ShardHandle { commands, announced } =
-                shard::spawn(config).map_err(|e| io::Error::new(e.kind(), format!("media port {port} (UDP): {e}")))?;
+                shard::spawn(shard_config).map_err(|e| io::Error::new(e.kind(), format!("media port {port} (UDP): {e}")))?;
             shards.push(Shard { commands, media: PeerConfig { certificate: certificate.clone(), addresses: announced } });
         }
-        Ok(Sfu { shards, rooms, next_peer: AtomicU32::new(1), epoch, draining: AtomicBool::new(false) })
+        Ok(Sfu { shards, rooms, next_peer: AtomicU32::new(1), limits: config.limits.clone(), epoch, draining: AtomicBool::new(false) })
     }
 
-    /// Enters a room by an SDP offer; the room begins if it is not there.
-    pub async fn open(&self, room: &RoomName, entry: Entry, offer: &str, declared: Vec<Declared>) -> Result<Opened, Refusal> {
+    /// Asks to be let into a room. What is refused here has cost nothing yet: no offer was read. `earlier`: who one was before.
+    pub async fn knock(&self, room: &RoomName, mut entry: Entry, earlier: Option<Earlier>) -> Result<Knocked, Refusal> {
         if self.is_draining() {
             return Err(Refusal::Stopping);
         }
         let hold = self.hold(room, entry.options)?;
+        let (told, notices) = mpsc::channel(NOTICES_MAX);
+        let peer = PeerId(self.next_peer.fetch_add(1, Ordering::Relaxed));
+        let Entry { profile, viewer, rights, address, options: _ } = entry.clone();
+        let knock = Knock { peer, profile, viewer, rights, address };
+        let (room, teller) = (room.clone(), told.clone());
+        let answered = self.ask(hold.shard, |reply| Command::Knock { room, knock, earlier, notices: teller, reply }).await??;
+        let Answered { doorway, identity } = answered;
+        if let Some(identity) = identity {
+            entry.profile.identity = identity;
+        }
+        Ok(Knocked { peer, waits: doorway == Doorway::Lobby, notices, entry, told, hold })
+    }
+
+    /// Enters a room by an SDP offer, as one who was let in; the room begins if it is not there.
+    pub async fn enter(&self, knocked: Knocked, offer: &str, declared: Vec<Declared>, secret: Secret) -> Result<Opened, Refusal> {
+        let Knocked { peer, waits: _, notices, entry, told, hold } = knocked;
         let shard = &self.shards[hold.shard];
         let offer = Offer::parse(offer)?;
         let (media, answer, negotiated) = Peer::accept(&shard.media, offer, hold.publish, self.epoch, Instant::now())?;
         let arrival = Arrival { media: Box::new(media), negotiated, declared };
-        let (notices, reader) = mpsc::channel(NOTICES_MAX);
-        let peer = PeerId(self.next_peer.fetch_add(1, Ordering::Relaxed));
+        let (room, shown) = (hold.room.clone(), secret.clone());
+        let command = |reply| Command::Join { room, peer, entry, secret: shown, arrival, notices: told, reply };
+        let joined = self.ask(hold.shard, command).await??;
+        self.change(&hold.room, |place| place.begun = place.begun.max(joined.life));
+        Ok(Opened { joined, answer: answer.print(), secret, notices })
+    }
+
+    /// Takes up signalling that was lost. `seq`: the last event that was heard.
+    pub async fn resume(&self, room: &RoomName, earlier: Earlier, seq: u64) -> Result<Resumed, Refusal> {
+        let shard = self.find(room)?;
+        let (told, notices) = mpsc::channel(NOTICES_MAX);
         let room = room.clone();
-        let name = room.clone();
-        let joined = self.ask(hold.shard, |reply| Command::Join { room, peer, entry, arrival, notices, reply }).await??;
-        self.change(&name, |place| place.begun = true);
-        Ok(Opened { joined, answer: answer.print(), notices: reader, _hold: hold })
+        let attachment = self.ask(shard, |reply| Command::Resume { room, earlier, seq, notices: told, reply }).await??;
+        Ok(Resumed { attachment, notices })
     }
 
     /// Asks something of a room.
@@ -194,7 +271,6 @@ impl Sfu {
             Request::Create { options } => self.create(room, options).await,
             Request::Close => {
                 let shard = self.find(&room)?;
-                self.change(&room, |place| place.permanent = false);
                 self.ask(shard, |reply| Command::Close { room, reply }).await??;
                 Ok(Response::Done)
             }
@@ -208,12 +284,26 @@ impl Sfu {
                 self.ask(self.find(&room)?, |reply| Command::Act { room, peer, action, reply }).await??;
                 Ok(Response::Done)
             }
+            Request::Moderate { by, what } => {
+                self.ask(self.find(&room)?, |reply| Command::Moderate { room, by, what, reply }).await??;
+                Ok(Response::Done)
+            }
+            Request::Lost { peer, attachment } => {
+                self.ask(self.find(&room)?, |reply| Command::Lost { room, peer, attachment, reply }).await??;
+                Ok(Response::Done)
+            }
             Request::Leave { peer, reason } => {
                 self.ask(self.find(&room)?, |reply| Command::Leave { room, peer, reason, reply }).await??;
                 Ok(Response::Done)
             }
+            Request::Roster => Ok(Response::Roster(self.ask(self.find(&room)?, |reply| Command::Roster { room, reply }).await??)),
             Request::Inspect => Ok(Response::Room(self.ask(self.find(&room)?, |reply| Command::Inspect { room, reply }).await??)),
         }
+    }
+
+    /// What an operator allows.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// The names of all rooms, sorted.
@@ -247,8 +337,8 @@ impl Sfu {
         }
         let hold = self.hold(&room, options)?;
         let name = room.clone();
-        self.ask(hold.shard, |reply| Command::Create { room, options, reply }).await??;
-        self.change(&name, |place| (place.begun, place.permanent) = (true, true));
+        let life = self.ask(hold.shard, |reply| Command::Create { room, options, reply }).await??;
+        self.change(&name, |place| place.begun = place.begun.max(life));
         Ok(Response::Done)
     }
 
@@ -279,7 +369,7 @@ impl Sfu {
             MapEntry::Vacant(_) if full => return Err(Refusal::TooManyRooms),
             MapEntry::Vacant(free) => {
                 let shard = self.place(room);
-                free.insert(Place { shard, publish: options.publish, holders: 1, begun: false, permanent: false });
+                free.insert(Place { shard, publish: options.publish, holders: 1, begun: 0, ended: 0 });
                 (shard, options.publish)
             }
         };
@@ -295,11 +385,11 @@ impl Sfu {
 }
 
 /// Takes rooms that are over off the map, unless somebody is on the way into them again.
-async fn forget_ended(mut ended: mpsc::Receiver<RoomName>, rooms: Arc<DashMap<RoomName, Place>>) {
-    while let Some(room) = ended.recv().await {
+async fn forget_ended(mut ended: mpsc::Receiver<(RoomName, u64)>, rooms: Arc<DashMap<RoomName, Place>>) {
+    while let Some((room, life)) = ended.recv().await {
         if let MapEntry::Occupied(mut place) = rooms.entry(room) {
-            (place.get_mut().begun, place.get_mut().permanent) = (false, false);
-            if place.get().holders == 0 {
+            place.get_mut().ended = place.get().ended.max(life);
+            if !place.get().is_wanted() {
                 place.remove();
             }
         }

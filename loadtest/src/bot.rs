@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use ninefold::api::protocol::{ClientMessage, ErrorBody, RoomMode, ServerMessage, Source, View};
+use ninefold::api::protocol::{ClientMessage, ErrorBody, NewSettings, Publishable, RoomMode, ServerMessage, Source, View};
 use socket2::SockRef;
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -79,6 +79,7 @@ pub struct Bot {
     changed: watch::Receiver<()>,
     orders: mpsc::Sender<Order>,
     next_id: AtomicU32,
+    place: Place,
 }
 
 enum Order {
@@ -88,6 +89,12 @@ enum Order {
     Leave,
     /// The client has something to send.
     Flush,
+    /// Lose the WebSocket without a word.
+    Cut,
+    /// Go on with another WebSocket.
+    Attach(Box<Signal>),
+    /// Go on with another UDP socket, as behind a NAT that forgot.
+    Move(UdpSocket),
 }
 
 impl Bot {
@@ -97,9 +104,15 @@ impl Bot {
         let mut signal = Signal::connect(&place.target, &place.room, None).await?;
         let (mut client, offer) = Client::new(kit, began);
         let (name, role, tracks) = (kit.name.clone(), kit.role, client.sections());
-        let join = ClientMessage::Join { id: 1, name, role, metadata: String::new(), mode: place.mode, offer, tracks };
+        let (metadata, token, rejoin) = (String::new(), kit.token.clone(), kit.rejoin.clone());
+        let join = ClientMessage::Join { id: 1, name, role, metadata, mode: place.mode, offer, tracks, token, rejoin };
         signal.say(&join).await.map_err(BotError::Gone)?;
-        let joined = timeout(ANSWER_TIMEOUT, signal.hear()).await.map_err(|_| BotError::Silent)?.map_err(BotError::Gone)?;
+        let joined = loop {
+            match timeout(ANSWER_TIMEOUT, signal.hear()).await.map_err(|_| BotError::Silent)?.map_err(BotError::Gone)? {
+                ServerMessage::Waiting { .. } => {}
+                answer => break answer,
+            }
+        };
         let answer = match &joined {
             ServerMessage::Joined { answer, .. } => answer.clone(),
             ServerMessage::Error { error, .. } => return Err(BotError::Refused(error.clone())),
@@ -116,9 +129,17 @@ impl Bot {
         let client = Arc::new(Mutex::new(client));
         let (orders, orders_receiver) = mpsc::channel(ORDERS_MAX);
         let (changes, changed) = watch::channel(());
-        let task = Task { client: Arc::clone(&client), changes, signal, socket, remote, waiting: HashMap::new(), buffer: vec![0; 2_048] };
+        let task = Task {
+            client: Arc::clone(&client),
+            changes,
+            signal: Some(signal),
+            socket,
+            remote,
+            waiting: HashMap::new(),
+            buffer: vec![0; 2_048],
+        };
         tokio::spawn(task.run(orders_receiver));
-        Ok(Bot { client, changed, orders, next_id: AtomicU32::new(2) })
+        Ok(Bot { client, changed, orders, next_id: AtomicU32::new(2), place: place.clone() })
     }
 
     /// Looks at what it has seen.
@@ -198,6 +219,56 @@ impl Bot {
         sent && self.orders.send(Order::Flush).await.is_ok()
     }
 
+    /// Sends somebody out.
+    pub async fn remove(&self, participant: u32, ban: bool) -> Result<(), ErrorBody> {
+        self.ask(|id| ClientMessage::Remove { id, participant, ban }).await
+    }
+
+    /// Says what somebody may publish.
+    pub async fn permit(&self, participant: u32, publish: &[Publishable]) -> Result<(), ErrorBody> {
+        self.ask(|id| ClientMessage::Permit { id, participant, publish: publish.to_vec() }).await
+    }
+
+    /// Changes the room.
+    pub async fn settings(&self, change: NewSettings) -> Result<(), ErrorBody> {
+        let NewSettings { locked, lobby, publish } = change;
+        self.ask(|id| ClientMessage::Settings { id, locked, lobby, publish }).await
+    }
+
+    /// Lets somebody in who waits, or sends them away.
+    pub async fn admit(&self, participant: u32, admit: bool) -> Result<(), ErrorBody> {
+        self.ask(|id| ClientMessage::Admit { id, participant, admit }).await
+    }
+
+    /// Loses the WebSocket without a word. Media goes on.
+    pub async fn cut(&self) {
+        // An error says that the bot has ended.
+        let _ = self.orders.send(Order::Cut).await;
+    }
+
+    /// Comes back with another WebSocket, the old one lost or not.
+    pub async fn resume(&self) -> Result<(), BotError> {
+        let (resume, seq) = self.look(|seen| (seen.resume.clone(), seen.seq));
+        let mut signal = Signal::connect(&self.place.target, &self.place.room, None).await?;
+        signal.say(&ClientMessage::Resume { id: 1, resume, seq }).await.map_err(BotError::Gone)?;
+        match timeout(ANSWER_TIMEOUT, signal.hear()).await.map_err(|_| BotError::Silent)?.map_err(BotError::Gone)? {
+            ServerMessage::Resumed { .. } => {}
+            ServerMessage::Error { error, .. } => return Err(BotError::Refused(error)),
+            other => return Err(BotError::BadAnswer(format!("{other:?} instead of resumed"))),
+        }
+        let _ = self.orders.send(Order::Attach(Box::new(signal))).await;
+        Ok(())
+    }
+
+    /// Goes on from another address.
+    pub async fn change_address(&self) -> Result<(), BotError> {
+        let remote = self.look(|seen| seen.media_address).ok_or_else(|| BotError::BadAnswer("there is no media yet".into()))?;
+        let socket = bind(remote)?;
+        socket.writable().await?;
+        let _ = self.orders.send(Order::Move(socket)).await;
+        Ok(())
+    }
+
     /// Says goodbye and waits until the server has closed the socket.
     pub async fn leave(&self) -> bool {
         // An error says that it has ended already.
@@ -223,7 +294,8 @@ impl Bot {
 struct Task {
     client: Arc<Mutex<Client>>,
     changes: watch::Sender<()>,
-    signal: Signal,
+    /// `None`: lost.
+    signal: Option<Signal>,
     socket: UdpSocket,
     remote: SocketAddr,
     waiting: HashMap<u32, oneshot::Sender<Result<(), ErrorBody>>>,
@@ -235,7 +307,7 @@ impl Task {
         loop {
             let wake = self.flush();
             let goes_on = tokio::select! {
-                heard = self.signal.hear() => self.on_heard(heard),
+                heard = hear(&mut self.signal) => self.on_heard(heard),
                 readable = self.socket.readable() => {
                     self.read();
                     readable.is_ok()
@@ -319,12 +391,39 @@ impl Task {
         let said = match order {
             Order::Ask(id, message, answer) => {
                 self.waiting.insert(id, answer);
-                self.signal.say(&message).await
+                say(&mut self.signal, &message).await
             }
-            Order::Leave => self.signal.say(&ClientMessage::Leave {}).await,
+            Order::Leave => say(&mut self.signal, &ClientMessage::Leave {}).await,
             Order::Flush => Ok(()),
+            Order::Cut => {
+                self.signal = None;
+                self.waiting.clear();
+                Ok(())
+            }
+            Order::Attach(signal) => {
+                self.signal = Some(*signal);
+                Ok(())
+            }
+            Order::Move(socket) => {
+                self.socket = socket;
+                Ok(())
+            }
         };
         said.is_ok()
+    }
+}
+
+async fn hear(signal: &mut Option<Signal>) -> Result<ServerMessage, Gone> {
+    match signal {
+        Some(signal) => signal.hear().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn say(signal: &mut Option<Signal>, message: &ClientMessage) -> Result<(), Gone> {
+    match signal {
+        Some(signal) => signal.say(message).await,
+        None => Err(Gone::Lost("it was cut".into())),
     }
 }
 

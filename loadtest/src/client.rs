@@ -40,18 +40,31 @@ pub struct BotKit {
     pub video_slots: usize,
     /// Receive slots.
     pub audio_slots: usize,
+    /// Access token, where the server wants one.
+    pub token: Option<String>,
+    /// What an earlier participation was given to resume with; its place is taken over.
+    pub rejoin: Option<String>,
 }
 
 impl BotKit {
     /// Somebody with a camera, a microphone, four video and three audio slots.
     pub fn person(name: &str) -> BotKit {
         let name = name.to_owned();
-        BotKit { name, role: Role::Participant, camera: Some(Camera::default()), microphone: true, video_slots: 4, audio_slots: 3 }
+        BotKit {
+            name,
+            role: Role::Participant,
+            camera: Some(Camera::default()),
+            microphone: true,
+            video_slots: 4,
+            audio_slots: 3,
+            token: None,
+            rejoin: None,
+        }
     }
 
     /// Somebody who watches one.
     pub fn viewer() -> BotKit {
-        BotKit { name: String::new(), role: Role::Viewer, camera: None, microphone: false, video_slots: 1, audio_slots: 1 }
+        BotKit { role: Role::Viewer, camera: None, microphone: false, video_slots: 1, audio_slots: 1, ..BotKit::person("") }
     }
 }
 

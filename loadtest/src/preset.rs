@@ -151,6 +151,7 @@ fn kit(plan: &Plan, index: usize) -> BotKit {
         microphone: publishes,
         video_slots: if watches { others.min(SLOTS_MAX) } else { 0 },
         audio_slots: if watches { others.min(3) } else { 0 },
+        ..BotKit::person("")
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use ninefold::api::protocol::{LeaveReason, Participant, RoomEvent, SectionTrack, ServerMessage, Speaker};
+use ninefold::api::protocol::{LeaveReason, Participant, RoomEvent, SectionTrack, ServerMessage, Settings, Speaker, Waiting};
 
 use crate::slot::Slot;
 
@@ -46,6 +46,14 @@ pub struct Seen {
     pub participant: u32,
     /// One's own identity.
     pub identity: String,
+    /// With which one resumes.
+    pub resume: String,
+    /// The number of the last event.
+    pub seq: u64,
+    /// What moderators have decided.
+    pub settings: Option<Settings>,
+    /// Who waits in the lobby, as moderators are told.
+    pub lobby: Vec<Waiting>,
     /// The answer to the last offer.
     pub answer: String,
     /// Offers made.
@@ -96,6 +104,10 @@ impl Seen {
             times: Times::default(),
             participant: 0,
             identity: String::new(),
+            resume: String::new(),
+            seq: 0,
+            settings: None,
+            lobby: vec![],
             answer: String::new(),
             offers: 0,
             tracks: vec![],
@@ -177,7 +189,22 @@ impl Seen {
     /// The server said something.
     pub(crate) fn handle_message(&mut self, message: ServerMessage, now: Instant) {
         match &message {
-            ServerMessage::Joined { participant, identity, tracks, participants, raised, viewers, answer, .. } => {
+            ServerMessage::Joined {
+                participant,
+                identity,
+                tracks,
+                participants,
+                raised,
+                viewers,
+                answer,
+                resume,
+                seq,
+                settings,
+                lobby,
+                ..
+            } => {
+                (self.resume, self.seq) = (resume.clone(), *seq);
+                (self.settings, self.lobby) = (Some(settings.clone()), lobby.clone());
                 self.times.joined = Some(now - self.began);
                 (self.participant, self.identity) = (*participant, identity.clone());
                 (self.answer, self.tracks) = (answer.clone(), tracks.clone());
@@ -185,7 +212,7 @@ impl Seen {
                 self.roster = participants.iter().map(|p| (p.participant, p.clone())).collect();
             }
             ServerMessage::Answered { answer, tracks, .. } => (self.answer, self.tracks) = (answer.clone(), tracks.clone()),
-            ServerMessage::Done { .. } | ServerMessage::Error { .. } => {}
+            ServerMessage::Done { .. } | ServerMessage::Error { .. } | ServerMessage::Waiting { .. } | ServerMessage::Resumed { .. } => {}
             ServerMessage::Event { seq, event } => self.handle_event(*seq, event),
             ServerMessage::Slots { slots } => {
                 for told in slots {
@@ -205,13 +232,10 @@ impl Seen {
     }
 
     fn handle_event(&mut self, seq: u64, event: &RoomEvent) {
-        let last = self.heard.iter().rev().find_map(|message| match message {
-            ServerMessage::Event { seq, .. } | ServerMessage::Joined { seq, .. } => Some(*seq),
-            _ => None,
-        });
-        if last.is_some_and(|last| seq <= last) {
-            self.fault(format!("event {seq} after {last:?}"));
+        if seq <= self.seq {
+            self.fault(format!("event {seq} after {}", self.seq));
         }
+        self.seq = seq;
         let known = match event {
             RoomEvent::ParticipantJoined { participant } => self.roster.insert(participant.participant, participant.clone()).is_none(),
             RoomEvent::ParticipantLeft { participant, reason } => {
@@ -231,10 +255,25 @@ impl Seen {
                 p.tracks.retain(|known| known.track != *track);
                 p.tracks.len() < before
             }),
-            RoomEvent::TrackMuted { participant, track, muted } => self.change(*participant, |p| {
+            RoomEvent::TrackMuted { participant, track, muted, by: _ } => self.change(*participant, |p| {
                 let known = p.tracks.iter_mut().find(|known| known.track == *track);
                 known.map(|known| known.muted = *muted).is_some()
             }),
+            RoomEvent::ParticipantAway { participant, away } => {
+                self.change(*participant, |p| std::mem::replace(&mut p.away, *away) != *away)
+            }
+            RoomEvent::PublishChanged { participant, publish } => self.change(*participant, |p| {
+                p.publish.clone_from(publish);
+                true
+            }),
+            RoomEvent::SettingsChanged { settings } => {
+                self.settings = Some(settings.clone());
+                true
+            }
+            RoomEvent::Lobby { waiting } => {
+                self.lobby.clone_from(waiting);
+                true
+            }
             RoomEvent::Chat { .. } => true,
             RoomEvent::Hands { raised } => {
                 self.raised.clone_from(raised);

@@ -213,7 +213,12 @@ fn code_of_people(error: PeopleError) -> Code {
         PeopleError::Viewer => Code::ViewerCannot,
         PeopleError::NoTrack(_) => Code::NoTrack,
         PeopleError::BadName => Code::BadName,
-        PeopleError::BadMetadata => Code::BadMetadata,
+        PeopleError::BadMetadata(_) => Code::BadMetadata,
+        PeopleError::NotAllowed | PeopleError::NotPublishable(_) => Code::NotAllowed,
+        PeopleError::Locked => Code::RoomLocked,
+        PeopleError::Banned => Code::Banned,
+        PeopleError::LobbyFull => Code::LobbyFull,
+        PeopleError::CannotResume => Code::CannotResume,
         PeopleError::BadText => Code::BadText,
         PeopleError::Full => Code::RoomFull,
     }

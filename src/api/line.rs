@@ -13,7 +13,7 @@ use axum::extract::ws::{CloseCode, CloseFrame, Message, Utf8Bytes, WebSocket, cl
 use serde::Serialize;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until, timeout};
 
-use crate::limits::{CLOSE_TIMEOUT, PING_EVERY, SIGNAL_BYTES_MAX, SILENCE_MAX, WRITE_TIMEOUT};
+use crate::limits::{CLOSE_TIMEOUT, PING_EVERY, SILENCE_MAX, WRITE_TIMEOUT};
 
 /// A message of the client.
 #[derive(Debug)]
@@ -45,15 +45,16 @@ pub struct Line {
     socket: WebSocket,
     ping: Interval,
     heard: Instant,
+    bytes_max: usize,
 }
 
 impl Line {
-    /// Takes over an open socket.
-    pub fn new(socket: WebSocket) -> Line {
+    /// Takes over an open socket. `bytes_max`: of one message.
+    pub fn new(socket: WebSocket, bytes_max: usize) -> Line {
         let now = Instant::now();
         let mut ping = interval_at(now + PING_EVERY, PING_EVERY);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Line { socket, ping, heard: now }
+        Line { socket, ping, heard: now, bytes_max }
     }
 
     /// The next message. Cancel-safe: nothing is lost when it is dropped before it is ready.
@@ -69,7 +70,7 @@ impl Line {
             };
             self.heard = Instant::now();
             match message {
-                Some(Ok(Message::Text(text))) if text.len() > SIGNAL_BYTES_MAX => return Err(End::TooLarge),
+                Some(Ok(Message::Text(text))) if text.len() > self.bytes_max => return Err(End::TooLarge),
                 Some(Ok(Message::Text(text))) => return Ok(Heard::Text(text)),
                 Some(Ok(Message::Binary(_))) => return Ok(Heard::Binary),
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}

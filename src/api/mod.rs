@@ -52,6 +52,12 @@ impl App {
         App { sfu, metrics, sockets: Arc::new(Semaphore::new(SOCKETS_MAX)), stop: watch::Sender::new(false) }
     }
 
+    /// STAND-IN
+    fn admit(&self, _: Option<&str>, _: std::net::IpAddr, _: &crate::id::RoomName) -> Result<crate::auth::Grants, error::Error> {
+        use crate::auth::{Grants, Rights, Rooms};
+        Ok(Grants { identity: None, name: None, metadata: None, rooms: Rooms::Any, rights: Rights::MODERATOR, admin: true })
+    }
+
     /// A place for one more signalling socket, given back when dropped.
     fn take_socket(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.sockets).try_acquire_owned().ok()

@@ -22,16 +22,23 @@ pub const PATH: &str = "/api/v1/openapi.json";
         rest::list_rooms,
         rest::create_room,
         rest::show_room,
+        rest::change_room,
         rest::close_room,
         rest::list_participants,
         rest::show_participant,
+        rest::change_participant,
         rest::remove_participant,
+        rest::mute_participant,
+        rest::list_lobby,
+        rest::admit,
+        rest::refuse,
         socket::connect,
     ),
     components(schemas(ErrorResponse)),
     tags(
         (name = "rooms", description = "Where people meet"),
         (name = "participants", description = "Who is in a room"),
+        (name = "lobby", description = "Who waits to be let in"),
         (name = "signalling", description = "Joining a room"),
     )
 )]

@@ -1,29 +1,35 @@
 //! Our own signalling: one WebSocket per participant. `protocol.md` beside this file is the text to write a client from.
 //!
 //! ```text
-//! upgrade ─► enter: first message must be `join` ─► converse: requests one after the other, notices as they come ─► leave, close
-//!            anything else: `error`, closed            anything unreadable: `error`, stays
+//! upgrade ─► enter: first message is `join` (perhaps wait in the lobby) or `resume` ─► converse: requests in order, notices as they come
+//!            anything else: `error`, closed                                            anything unreadable: `error`, stays
+//! leave, page closed, sent out ─► gone            line lost ─► the participant stays for a while, and may resume
 //! ```
 //!
 //! A request is answered before the next is read, so one client cannot have more than one command under way. Nothing is queued here: notices
 //! wait in the door's bounded queue, and who does not read is sent out by the shard or by the line's write timeout.
 
+use std::net::IpAddr;
+
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{WebSocketUpgrade, close_code};
 use axum::response::Response;
-use tokio::time::timeout;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::App;
 use super::error::{Code, Error, ErrorResponse};
-use super::extract::{InRoom, OwnOrigin};
+use super::extract::{ClientAddress, InRoom, OwnOrigin};
 use super::line::{End, Heard, Line};
 use super::protocol::ServerMessage;
-use super::translate::{Said, Unfit, said, wire_answered, wire_joined, wire_notice};
+use super::translate::{Said, Unfit, Wish, said, wire_answered, wire_joined, wire_notice};
+use crate::auth::Secret;
 use crate::id::{PeerId, RoomName};
-use crate::limits::{JOIN_TIMEOUT, SIGNAL_BYTES_MAX, SIGNAL_BYTES_READ_MAX};
-use crate::people::LeaveReason;
-use crate::sfu::{Notice, Opened, Request, Response as Answer, Sfu};
+use crate::limits::{DEAF_TIME, JOIN_TIMEOUT, POST_COST, SIGNAL_BYTES_READ_MAX};
+use crate::people::{LeaveReason, PeopleError, Profile};
+use crate::rate::Bucket;
+use crate::sfu::{Declared, Entry, Knocked, Notice, Opened, Refusal, Request, Response as Answer, Resumed, Sfu};
 
 /// Where it is.
 pub const PATH: &str = "/api/v1/rooms/{room}/socket";
@@ -44,13 +50,14 @@ pub const PATH: &str = "/api/v1/rooms/{room}/socket";
 pub async fn connect(
     State(app): State<App>,
     _: OwnOrigin,
+    ClientAddress(address): ClientAddress,
     InRoom(room): InRoom,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Error> {
     let upgrade = upgrade.map_err(|_| Error::new(Code::NotWebSocket, "this address speaks WebSocket only"))?;
     let place = app.take_socket().ok_or_else(|| Error::new(Code::TooManySockets, "the server has no place for another connection"))?;
     Ok(upgrade.max_message_size(SIGNAL_BYTES_READ_MAX).max_frame_size(SIGNAL_BYTES_READ_MAX).on_upgrade(async move |socket| {
-        serve(Line::new(socket), &app, &room).await;
+        serve(Line::new(socket, app.sfu.limits().message_bytes), &app, &room, address).await;
         drop(place);
     }))
 }
@@ -60,7 +67,10 @@ struct Participant<'a> {
     sfu: &'a Sfu,
     room: &'a RoomName,
     peer: PeerId,
-    opened: Opened,
+    /// Which connection of theirs this is.
+    attachment: u32,
+    notices: mpsc::Receiver<Notice>,
+    messages: Bucket,
 }
 
 /// Why nobody entered.
@@ -91,15 +101,15 @@ impl From<Unfit> for Turned {
     }
 }
 
-async fn serve(mut line: Line, app: &App, room: &RoomName) {
+async fn serve(mut line: Line, app: &App, room: &RoomName, address: IpAddr) {
     let entered = tokio::select! {
-        entered = enter(&mut line, &app.sfu, room) => entered,
-        () = app.stopping() => Err(Turned::Away(Unfit { id: None, error: Error::new(Code::Stopping, "the server is stopping") })),
+        entered = enter(&mut line, app, room, address) => entered,
+        () = app.stopping() => Err(turned(None, Code::Stopping, "the server is stopping")),
     };
     let end = match entered {
         Ok((mut participant, greeting)) => {
             let parting = converse(&mut line, &mut participant, &greeting).await;
-            participant.leave(&parting).await;
+            participant.part(&parting).await;
             parting.err()
         }
         Err(Turned::Gone(end)) => Some(end),
@@ -108,7 +118,8 @@ async fn serve(mut line: Line, app: &App, room: &RoomName) {
     match end {
         None | Some(End::Closed(_)) => line.close().await,
         Some(End::TooLarge) => {
-            let error = Error::new(Code::TooLarge, format!("a message has at most {SIGNAL_BYTES_MAX} bytes"));
+            let bytes = app.sfu.limits().message_bytes;
+            let error = Error::new(Code::TooLarge, format!("a message has at most {bytes} bytes"));
             if line.say(&error.to_message(None)).await.is_ok() {
                 line.close().await;
             }
@@ -117,35 +128,111 @@ async fn serve(mut line: Line, app: &App, room: &RoomName) {
     }
 }
 
-/// Hears the first message and enters the room; the greeting is to be said first.
-async fn enter<'a>(line: &mut Line, sfu: &'a Sfu, room: &'a RoomName) -> Result<(Participant<'a>, ServerMessage), Turned> {
-    let refuse = |id, code, message: &str| Turned::Away(Unfit { id, error: Error::new(code, message) });
-    let first = timeout(JOIN_TIMEOUT, line.hear()).await.map_err(|_| refuse(None, Code::JoinTimeout, "no join came in time"))?;
-    let identity = guest_identity().map_err(|error| Unfit { id: None, error })?;
-    let (id, entry, offer, declared) = match said(&text_of(&first?)?, &identity)? {
-        Said::Join { id, entry, offer, declared } => (id, entry, offer, declared),
-        Said::Offer { id, .. } | Said::Act { id, .. } => return Err(refuse(Some(id), Code::JoinFirst, "the first message must be a join")),
+fn turned(id: Option<u32>, code: Code, message: &str) -> Turned {
+    Turned::Away(Unfit { id, error: Error::new(code, message) })
+}
+
+/// Hears the first message and enters the room, or comes back to it; the greeting is to be said first.
+async fn enter<'a>(line: &mut Line, app: &'a App, room: &'a RoomName, address: IpAddr) -> Result<(Participant<'a>, ServerMessage), Turned> {
+    let first = timeout(JOIN_TIMEOUT, line.hear()).await.map_err(|_| turned(None, Code::JoinTimeout, "no join came in time"))?;
+    let sfu = &*app.sfu;
+    let (peer, attachment, notices, greeting) = match said(&text_of(&first?)?)? {
+        Said::Join { id, wish, offer, declared } => {
+            let opened = join(line, app, room, address, id, wish, (&offer, declared)).await?;
+            let greeting = wire_joined(id, &opened);
+            (opened.joined.peer, 0, opened.notices, greeting)
+        }
+        Said::Resume { id, earlier, seq } => {
+            let unfit = |refusal: Refusal| Unfit { id: Some(id), error: refusal.into() };
+            let earlier = earlier.ok_or_else(|| unfit(PeopleError::CannotResume.into()))?;
+            let peer = earlier.peer;
+            let Resumed { attachment, notices } = sfu.resume(room, earlier, seq).await.map_err(unfit)?;
+            (peer, attachment, notices, ServerMessage::Resumed { id })
+        }
+        Said::Offer { id, .. } | Said::Act { id, .. } | Said::Moderate { id, .. } => {
+            return Err(turned(Some(id), Code::JoinFirst, "the first message must be a join or a resume"));
+        }
         Said::Leave => return Err(Turned::Gone(End::Closed(None))),
     };
-    let opened = sfu.open(room, entry, &offer, declared).await;
-    let mut opened = opened.map_err(|refusal| Unfit { id: Some(id), error: refusal.into() })?;
-    let greeting = wire_joined(id, &opened.joined, std::mem::take(&mut opened.answer));
-    Ok((Participant { sfu, room, peer: opened.joined.peer, opened }, greeting))
+    Ok((Participant { sfu, room, peer, attachment, notices, messages: Bucket::default() }, greeting))
+}
+
+/// Enters, after waiting in the lobby where there is one.
+async fn join(
+    line: &mut Line,
+    app: &App,
+    room: &RoomName,
+    address: IpAddr,
+    id: u32,
+    wish: Wish,
+    offer: (&str, Vec<Declared>),
+) -> Result<Opened, Turned> {
+    let unfit = |error: Error| Unfit { id: Some(id), error };
+    let grants = app.admit(wish.token.as_deref(), address, room).map_err(unfit)?;
+    let Wish { name, metadata, viewer, options, token: _, earlier } = wish;
+    let is_guest = grants.identity.is_none();
+    let profile = Profile {
+        identity: grants.identity.map_or_else(guest_identity, Ok).map_err(unfit)?,
+        name: grants.name.unwrap_or(name),
+        metadata: grants.metadata.unwrap_or(metadata),
+    };
+    let entry = Entry { profile, viewer, rights: grants.rights, address: is_guest.then_some(address), options };
+    let mut knocked = app.sfu.knock(room, entry, earlier).await.map_err(|refusal| unfit(refusal.into()))?;
+    if knocked.waits {
+        let admitted = wait(line, &mut knocked, id).await;
+        if admitted.is_err() {
+            // Refused when the outcome was told in this very moment.
+            let leave = Request::Leave { peer: knocked.peer, reason: LeaveReason::Left };
+            let _ = app.sfu.command(room, leave).await;
+        }
+        admitted?;
+    }
+    let secret = Secret::from_random(random_bytes().map_err(unfit)?);
+    Ok(app.sfu.enter(knocked, offer.0, offer.1, secret).await.map_err(|refusal| unfit(refusal.into()))?)
+}
+
+/// Waits in the lobby for a moderator.
+async fn wait(line: &mut Line, knocked: &mut Knocked, id: u32) -> Result<(), Turned> {
+    line.say(&ServerMessage::Waiting { id }).await?;
+    loop {
+        tokio::select! {
+            heard = line.hear() => match said(&text_of(&heard?)?)? {
+                Said::Leave => return Err(Turned::Gone(End::Closed(None))),
+                _ => return Err(turned(None, Code::JoinFirst, "nothing can be asked before one is admitted")),
+            },
+            notice = knocked.notices.recv() => match notice {
+                Some(Notice::Admitted) => return Ok(()),
+                Some(Notice::Event(_) | Notice::Slots(_) | Notice::Speakers(_)) => {}
+                Some(Notice::NotAdmitted | Notice::Closed(_)) | None => {
+                    return Err(turned(Some(id), Code::NotAdmitted, "you were not let in"));
+                }
+            }
+        }
+    }
 }
 
 async fn converse(line: &mut Line, participant: &mut Participant<'_>, greeting: &ServerMessage) -> Result<Parting, End> {
     line.say(greeting).await?;
+    // One who asks too often is not listened to for a moment: a refusal costs more than what it refuses.
+    let mut deaf_until: Option<Instant> = None;
     loop {
         tokio::select! {
-            heard = line.hear() => match participant.answer(&heard?).await {
-                Some(answer) => line.say(&answer).await?,
+            heard = line.hear(), if deaf_until.is_none() => match participant.answer(&heard?).await {
+                Some(answer) => {
+                    let too_often = matches!(&answer, ServerMessage::Error { error, .. } if error.code == Code::TooManyRequests.text());
+                    deaf_until = too_often.then(|| Instant::now() + DEAF_TIME);
+                    line.say(&answer).await?;
+                }
                 None => return Ok(Parting::Goodbye),
             },
-            notice = participant.opened.notices.recv() => {
+            () = sleep_until(deaf_until.unwrap_or_else(Instant::now)), if deaf_until.is_some() => deaf_until = None,
+            notice = participant.notices.recv() => {
                 // The shard drops its end when the queue is full; there is no room left in it to say why.
                 let notice = notice.unwrap_or(Notice::Closed(LeaveReason::TooSlow));
                 let is_last = matches!(notice, Notice::Closed(_));
-                line.say(&wire_notice(notice)).await?;
+                if let Some(message) = wire_notice(notice) {
+                    line.say(&message).await?;
+                }
                 if is_last {
                     return Ok(Parting::SentOut);
                 }
@@ -156,39 +243,56 @@ async fn converse(line: &mut Line, participant: &mut Participant<'_>, greeting: 
 
 impl Participant<'_> {
     /// Carries out what was said. `None`: it was a goodbye.
-    async fn answer(&self, heard: &Heard) -> Option<ServerMessage> {
-        let said = text_of(heard).and_then(|text| said(&text, &self.opened.joined.identity));
+    async fn answer(&mut self, heard: &Heard) -> Option<ServerMessage> {
+        let said = text_of(heard).and_then(|text| said(&text));
+        let cost = said.as_ref().map_or(POST_COST, Said::cost);
+        let in_time = self.messages.take(cost, self.sfu.limits().messages(), std::time::Instant::now());
+        let by = Some(self.peer);
         let (id, request) = match said {
+            Ok(Said::Leave) => return None,
             Ok(Said::Offer { id, offer, declared }) => (id, Request::Offer { peer: self.peer, offer, declared }),
             Ok(Said::Act { id, action }) => (id, Request::Act { peer: self.peer, action }),
-            Ok(Said::Join { id, .. }) => {
+            Ok(Said::Moderate { id, what }) => (id, Request::Moderate { by, what }),
+            Ok(Said::Join { id, .. } | Said::Resume { id, .. }) => {
                 return Some(Error::new(Code::JoinedAlready, "this connection has joined already").to_message(Some(id)));
             }
-            Ok(Said::Leave) => return None,
+            Err(Unfit { id, .. }) if !in_time => return Some(too_many(id)),
             Err(Unfit { id, error }) => return Some(error.to_message(id)),
         };
+        if !in_time {
+            return Some(too_many(Some(id)));
+        }
         Some(match self.sfu.command(self.room, request).await {
             Ok(Answer::Done) => ServerMessage::Done { id },
             Ok(Answer::Answered { answer, tracks }) => wire_answered(id, answer, &tracks),
             // Nothing above asks for a room.
-            Ok(Answer::Room(_)) => Error::new(Code::ServerError, "the answer is to another question").to_message(Some(id)),
+            Ok(Answer::Room(_) | Answer::Roster(_)) => {
+                Error::new(Code::ServerError, "the answer is to another question").to_message(Some(id))
+            }
             Err(refusal) => Error::from(refusal).to_message(Some(id)),
         })
     }
 
     /// Tells the door, unless it is the door that ended it.
-    async fn leave(&self, parting: &Result<Parting, End>) {
-        let reason = match parting {
+    async fn part(&self, parting: &Result<Parting, End>) {
+        let peer = self.peer;
+        let leave = |reason| Request::Leave { peer, reason };
+        let request = match parting {
             Ok(Parting::SentOut) => return,
-            Ok(Parting::Goodbye) | Err(End::Closed(Some(close_code::AWAY))) => LeaveReason::Left,
-            Err(End::TooSlow) => LeaveReason::TooSlow,
-            Err(End::Closed(_) | End::Lost | End::Silent | End::TooLarge) => LeaveReason::Disconnected,
+            Ok(Parting::Goodbye) | Err(End::Closed(Some(close_code::NORMAL | close_code::AWAY))) => leave(LeaveReason::Left),
+            Err(End::TooSlow) => leave(LeaveReason::TooSlow),
+            Err(End::TooLarge) => leave(LeaveReason::Disconnected),
+            Err(End::Closed(_) | End::Lost | End::Silent) => Request::Lost { peer, attachment: self.attachment },
         };
         // Refused when the room sent the participant out in this very moment.
-        if let Err(refusal) = self.sfu.command(self.room, Request::Leave { peer: self.peer, reason }).await {
-            tracing::debug!(room = %self.room, peer = %self.peer, %refusal, "had left already");
+        if let Err(refusal) = self.sfu.command(self.room, request).await {
+            tracing::debug!(room = %self.room, %peer, %refusal, "had left already");
         }
     }
+}
+
+fn too_many(id: Option<u32>) -> ServerMessage {
+    Error::new(Code::TooManyRequests, "too much was asked in too short a time").to_message(id)
 }
 
 fn text_of(heard: &Heard) -> Result<String, Unfit> {
@@ -202,10 +306,15 @@ fn text_of(heard: &Heard) -> Result<String, Unfit> {
 fn guest_identity() -> Result<String, Error> {
     // 32 letters and digits without look-alikes, so each random byte gives one without bias: 60 bits in all.
     const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-    let mut bytes = [0; 12];
-    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| Error::new(Code::ServerError, "the system gives no random numbers"))?;
+    let bytes: [u8; 12] = random_bytes()?;
     let letters = bytes.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)]));
     Ok("guest-".chars().chain(letters).collect())
+}
+
+fn random_bytes<const N: usize>() -> Result<[u8; N], Error> {
+    let mut bytes = [0; N];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| Error::new(Code::ServerError, "the system gives no random numbers"))?;
+    Ok(bytes)
 }
 
 #[cfg(test)]

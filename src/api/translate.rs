@@ -5,11 +5,12 @@
 use super::error::{Code, Error};
 use super::protocol as wire;
 use super::protocol::{ClientMessage, ServerMessage};
+use crate::auth::{Publish, Rights, Secret};
 use crate::id::{PeerId, TrackId};
-use crate::limits::{OFFER_SECTIONS_MAX, VIEW_TRACKS_MAX};
-use crate::people::{Event, LeaveReason, Numbered, Participant, Profile, Source, TrackInfo};
+use crate::limits::{MESSAGE_COST, OFFER_COST, OFFER_SECTIONS_MAX, POST_COST, VIEW_TRACKS_MAX};
+use crate::people::{Event, LeaveReason, Numbered, Participant, Settings, SettingsChange, Source, TrackInfo, Waiting};
 use crate::room::{Filler, SlotReason, SlotState, Speaker, View};
-use crate::sfu::{Action, Declared, Entry, Joined, Notice, NumberedSection, RoomInfo, RoomOptions, VideoCodec};
+use crate::sfu::{Action, Declared, Earlier, Joined, Moderation, Notice, NumberedSection, Opened, RoomInfo, RoomOptions, VideoCodec};
 
 /// What a client said, in our words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,12 +19,21 @@ pub enum Said {
     Join {
         /// Of the request.
         id: u32,
-        /// Who, with the identity that was given to [`said`].
-        entry: Entry,
+        /// Who and how.
+        wish: Wish,
         /// SDP.
         offer: String,
         /// What the send sections carry.
         declared: Vec<Declared>,
+    },
+    /// Take up signalling that was lost.
+    Resume {
+        /// Of the request.
+        id: u32,
+        /// Who one was; `None`: nobody that could be.
+        earlier: Option<Earlier>,
+        /// The last event that was heard.
+        seq: u64,
     },
     /// A further offer.
     Offer {
@@ -33,6 +43,13 @@ pub enum Said {
         offer: String,
         /// What all the send sections carry.
         declared: Vec<Declared>,
+    },
+    /// What a moderator does.
+    Moderate {
+        /// Of the request.
+        id: u32,
+        /// What.
+        what: Moderation,
     },
     /// Something else.
     Act {
@@ -45,6 +62,38 @@ pub enum Said {
     Leave,
 }
 
+/// As what somebody wants to enter. What they may is for their token to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wish {
+    /// Display name.
+    pub name: String,
+    /// Free text of the application.
+    pub metadata: String,
+    /// Publishes nothing.
+    pub viewer: bool,
+    /// What the room is like if this entry begins it.
+    pub options: RoomOptions,
+    /// Access token.
+    pub token: Option<String>,
+    /// Who one was before.
+    pub earlier: Option<Earlier>,
+}
+
+impl Said {
+    /// What it takes of the allowance of messages.
+    pub fn cost(&self) -> f64 {
+        match self {
+            Said::Join { .. } | Said::Offer { .. } => OFFER_COST,
+            Said::Resume { .. } | Said::Moderate { .. } => POST_COST,
+            Said::Act { action, .. } => match action {
+                Action::View(_) => MESSAGE_COST,
+                Action::Mute { .. } | Action::Chat { .. } | Action::Hand(_) | Action::Update { .. } => POST_COST,
+            },
+            Said::Leave => MESSAGE_COST,
+        }
+    }
+}
+
 /// A message that cannot be carried out, with its request's number if there is one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unfit {
@@ -54,16 +103,18 @@ pub struct Unfit {
     pub error: Error,
 }
 
-/// Reads a text message. Who joins gets `identity`.
-pub fn said(text: &str, identity: &str) -> Result<Said, Unfit> {
+/// Reads a text message.
+pub fn said(text: &str) -> Result<Said, Unfit> {
     let message = serde_json::from_str(text).map_err(|error| Unfit { id: readable_id(text), error: Error::bad_message(error) })?;
     match message {
-        ClientMessage::Join { id, name, role, metadata, mode, offer, tracks } => {
+        ClientMessage::Join { id, name, role, metadata, mode, offer, tracks, token, rejoin } => {
             let declared = declared(tracks).map_err(|error| Unfit { id: Some(id), error })?;
-            let profile = Profile { identity: identity.to_owned(), name: name.trim().to_owned(), metadata };
-            let entry = Entry { profile, viewer: role == wire::Role::Viewer, options: room_options(mode, wire::VideoCodec::default()) };
-            Ok(Said::Join { id, entry, offer, declared })
+            let options = room_options(mode, wire::VideoCodec::default(), &wire::NewSettings::default());
+            let earlier = rejoin.as_deref().and_then(earlier);
+            let wish = Wish { name: name.trim().to_owned(), metadata, viewer: role == wire::Role::Viewer, options, token, earlier };
+            Ok(Said::Join { id, wish, offer, declared })
         }
+        ClientMessage::Resume { id, resume, seq } => Ok(Said::Resume { id, earlier: earlier(&resume), seq }),
         ClientMessage::Offer { id, offer, tracks } => {
             let declared = declared(tracks).map_err(|error| Unfit { id: Some(id), error })?;
             Ok(Said::Offer { id, offer, declared })
@@ -79,6 +130,18 @@ pub fn said(text: &str, identity: &str) -> Result<Said, Unfit> {
             let name = name.map(|name| name.trim().to_owned());
             Ok(Said::Act { id, action: Action::Update { name, metadata } })
         }
+        ClientMessage::Remove { id, participant, ban } => {
+            Ok(Said::Moderate { id, what: Moderation::Remove { peer: PeerId(participant), ban } })
+        }
+        ClientMessage::Permit { id, participant, publish: allowed } => {
+            Ok(Said::Moderate { id, what: Moderation::Permit { peer: PeerId(participant), publish: publish(&allowed) } })
+        }
+        ClientMessage::Settings { id, locked, lobby, publish } => {
+            Ok(Said::Moderate { id, what: Moderation::Settings(settings_change(&wire::NewSettings { locked, lobby, publish })) })
+        }
+        ClientMessage::Admit { id, participant, admit } => {
+            Ok(Said::Moderate { id, what: Moderation::Admit { peer: PeerId(participant), admit } })
+        }
         ClientMessage::Leave {} => Ok(Said::Leave),
     }
 }
@@ -90,6 +153,54 @@ fn readable_id(text: &str) -> Option<u32> {
         id: u32,
     }
     serde_json::from_str(text).map(|OnlyId { id }| id).ok()
+}
+
+/// The secret that resumes, as its owner is told it: the participant's number, a dash, 32 hexadecimal digits.
+fn resume_text(peer: PeerId, secret: &Secret) -> String {
+    format!("{peer}-{}", secret.reveal())
+}
+
+fn earlier(text: &str) -> Option<Earlier> {
+    let (peer, secret) = text.split_once('-')?;
+    Some(Earlier { peer: PeerId(peer.parse().ok()?), secret: Secret::parse(secret)? })
+}
+
+/// What may be published, from the wire.
+pub fn publish(allowed: &[wire::Publishable]) -> Publish {
+    let has = |one| allowed.contains(&one);
+    Publish {
+        camera: has(wire::Publishable::Camera),
+        microphone: has(wire::Publishable::Microphone),
+        screen: has(wire::Publishable::Screen),
+    }
+}
+
+fn wire_publish(publish: Publish) -> Vec<wire::Publishable> {
+    let Publish { camera, microphone, screen } = publish;
+    let all = [(camera, wire::Publishable::Camera), (microphone, wire::Publishable::Microphone), (screen, wire::Publishable::Screen)];
+    all.into_iter().filter(|(may, _)| *may).map(|(_, one)| one).collect()
+}
+
+/// A change of a room, from the wire.
+pub fn settings_change(change: &wire::NewSettings) -> SettingsChange {
+    SettingsChange { locked: change.locked, lobby: change.lobby, publish: change.publish.as_deref().map(publish) }
+}
+
+/// What moderators have decided, for the wire.
+pub fn wire_settings(settings: Settings) -> wire::Settings {
+    let Settings { locked, lobby, publish } = settings;
+    wire::Settings { locked, lobby, publish: wire_publish(publish) }
+}
+
+fn wire_rights(rights: Rights) -> wire::Rights {
+    let Rights { publish, subscribe, moderate } = rights;
+    wire::Rights { publish: wire_publish(publish), subscribe, moderate }
+}
+
+/// Somebody in the lobby, for the wire.
+pub fn wire_waiting(waiting: &Waiting) -> wire::Waiting {
+    let Waiting { peer, profile } = waiting;
+    wire::Waiting { participant: peer.0, identity: profile.identity.clone(), name: profile.name.clone() }
 }
 
 fn declared(sections: Vec<wire::PublishedSection>) -> Result<Vec<Declared>, Error> {
@@ -126,7 +237,7 @@ fn source(source: wire::Source) -> Source {
 }
 
 /// What a room is to be like.
-pub fn room_options(mode: wire::RoomMode, video_codec: wire::VideoCodec) -> RoomOptions {
+pub fn room_options(mode: wire::RoomMode, video_codec: wire::VideoCodec, begins: &wire::NewSettings) -> RoomOptions {
     let filler = match mode {
         wire::RoomMode::Conference => Filler::Conference,
         wire::RoomMode::Broadcast => Filler::Broadcast,
@@ -137,7 +248,11 @@ pub fn room_options(mode: wire::RoomMode, video_codec: wire::VideoCodec) -> Room
         wire::VideoCodec::H264 => VideoCodec::H264,
         wire::VideoCodec::Av1 => VideoCodec::Av1,
     };
-    RoomOptions { filler, publish }
+    let SettingsChange { locked, lobby, publish: allowed } = settings_change(begins);
+    let open = Settings::default();
+    let settings =
+        Settings { locked: locked.unwrap_or(open.locked), lobby: lobby.unwrap_or(open.lobby), publish: allowed.unwrap_or(open.publish) };
+    RoomOptions { filler, publish, settings }
 }
 
 fn wire_codec(codec: VideoCodec) -> wire::VideoCodec {
@@ -172,6 +287,7 @@ pub fn wire_reason(reason: LeaveReason) -> wire::LeaveReason {
         LeaveReason::Disconnected => wire::LeaveReason::Disconnected,
         LeaveReason::MediaLost => wire::LeaveReason::MediaLost,
         LeaveReason::Removed => wire::LeaveReason::Removed,
+        LeaveReason::Banned => wire::LeaveReason::Banned,
         LeaveReason::Replaced => wire::LeaveReason::Replaced,
         LeaveReason::TooSlow => wire::LeaveReason::TooSlow,
         LeaveReason::RoomClosed => wire::LeaveReason::RoomClosed,
@@ -181,19 +297,24 @@ pub fn wire_reason(reason: LeaveReason) -> wire::LeaveReason {
 }
 
 /// The answer to a `join`.
-pub fn wire_joined(id: u32, joined: &Joined, answer: String) -> ServerMessage {
-    let Joined { peer, identity, filler, tracks, snapshot } = joined;
+pub fn wire_joined(id: u32, opened: &Opened) -> ServerMessage {
+    let Opened { joined, answer, secret, notices: _ } = opened;
+    let Joined { peer, identity, filler, tracks, rights, snapshot, life: _ } = joined;
     ServerMessage::Joined {
         id,
         participant: peer.0,
         identity: identity.clone(),
         mode: wire_mode(*filler),
-        answer,
+        answer: answer.clone(),
         tracks: wire_sections(tracks),
         participants: snapshot.participants.iter().map(wire_participant).collect(),
         raised: wire_peers(&snapshot.raised),
         viewers: snapshot.viewers,
         seq: snapshot.seq,
+        resume: resume_text(*peer, secret),
+        rights: wire_rights(*rights),
+        settings: wire_settings(snapshot.settings),
+        lobby: snapshot.lobby.iter().map(wire_waiting).collect(),
     }
 }
 
@@ -202,9 +323,9 @@ pub fn wire_answered(id: u32, answer: String, tracks: &[NumberedSection]) -> Ser
     ServerMessage::Answered { id, answer, tracks: wire_sections(tracks) }
 }
 
-/// What a participant is told unasked.
-pub fn wire_notice(notice: Notice) -> ServerMessage {
-    match notice {
+/// What a participant is told unasked. `None`: it is for those who wait, and nobody waits who is in.
+pub fn wire_notice(notice: Notice) -> Option<ServerMessage> {
+    Some(match notice {
         Notice::Event(numbered) => {
             let Numbered { seq, event, audience: _ } = &*numbered;
             ServerMessage::Event { seq: *seq, event: wire_event(event) }
@@ -215,34 +336,39 @@ pub fn wire_notice(notice: Notice) -> ServerMessage {
             ServerMessage::Speakers { speakers: speakers.collect() }
         }
         Notice::Closed(reason) => ServerMessage::Closed { reason: wire_reason(reason) },
-    }
+        Notice::Admitted | Notice::NotAdmitted => return None,
+    })
 }
 
 /// A room as REST shows it.
 pub fn wire_room(room: &RoomInfo) -> wire::Room {
-    let RoomInfo { name, options, permanent, snapshot } = room;
-    let tracks: usize = snapshot.participants.iter().map(|participant| participant.tracks.len()).sum();
+    let RoomInfo { name, options, permanent, settings, participants, viewers, tracks, waiting } = room;
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     wire::Room {
         name: name.to_string(),
         mode: wire_mode(options.filler),
         video_codec: wire_codec(options.publish),
-        participants: count(snapshot.participants.len()),
-        viewers: snapshot.viewers,
-        tracks: count(tracks),
+        participants: count(*participants),
+        viewers: count(*viewers),
+        tracks: count(*tracks),
         permanent: *permanent,
+        settings: wire_settings(*settings),
+        waiting: count(*waiting),
     }
 }
 
 /// Somebody as the roster shows them.
 pub fn wire_participant(participant: &Participant) -> wire::Participant {
-    let Participant { peer, profile, hand, tracks } = participant;
+    let Participant { peer, profile, rights, away, hand, tracks } = participant;
     wire::Participant {
         participant: peer.0,
         identity: profile.identity.clone(),
         name: profile.name.clone(),
         metadata: profile.metadata.clone(),
         hand: *hand,
+        away: *away,
+        moderator: rights.moderate,
+        publish: wire_publish(rights.publish),
         tracks: tracks.iter().copied().map(wire_track).collect(),
     }
 }
@@ -278,7 +404,13 @@ fn wire_event(event: &Event) -> wire::RoomEvent {
         }
         Event::Published { peer, track } => wire::RoomEvent::TrackPublished { participant: peer.0, track: wire_track(*track) },
         Event::Unpublished { peer, track } => wire::RoomEvent::TrackUnpublished { participant: peer.0, track: track.0 },
-        Event::Muted { peer, track, muted } => wire::RoomEvent::TrackMuted { participant: peer.0, track: track.0, muted: *muted },
+        Event::Muted { peer, track, muted, by } => {
+            wire::RoomEvent::TrackMuted { participant: peer.0, track: track.0, muted: *muted, by: by.map(|by| by.0) }
+        }
+        Event::Away { peer, away } => wire::RoomEvent::ParticipantAway { participant: peer.0, away: *away },
+        Event::Permitted { peer, publish } => wire::RoomEvent::PublishChanged { participant: peer.0, publish: wire_publish(*publish) },
+        Event::Settings(settings) => wire::RoomEvent::SettingsChanged { settings: wire_settings(*settings) },
+        Event::Lobby(waiting) => wire::RoomEvent::Lobby { waiting: waiting.iter().map(wire_waiting).collect() },
         Event::Chat { from, to, text, time_ms } => {
             wire::RoomEvent::Chat { from: from.0, to: to.map(|to| to.0), text: text.clone(), time_ms: *time_ms }
         }
@@ -294,10 +426,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::people::{Audience, Snapshot};
+    use crate::people::{Audience, Profile};
 
     fn read(message: serde_json::Value) -> Result<Said, Unfit> {
-        said(&message.to_string(), "guest-x")
+        said(&message.to_string())
     }
 
     #[test]
@@ -306,19 +438,30 @@ mod tests {
             "type": "join", "id": 7, "name": "\u{3000}Ada\t", "metadata": " {} ", "mode": "broadcast", "offer": "v=0",
             "tracks": [{ "mid": "a", "source": "screen_audio" }, { "mid": "b", "source": "screen", "muted": true }],
         });
-        let profile = Profile { identity: "guest-x".into(), name: "Ada".into(), metadata: " {} ".into() };
         let declared = vec![
             Declared { mid: "a".into(), source: Source::ScreenAudio, muted: false },
             Declared { mid: "b".into(), source: Source::Screen, muted: true },
         ];
-        let options = RoomOptions { filler: Filler::Broadcast, publish: VideoCodec::Vp8 };
-        let entry = Entry { profile, viewer: false, options };
-        assert_eq!(read(message), Ok(Said::Join { id: 7, entry, offer: "v=0".into(), declared }));
+        let options = RoomOptions { filler: Filler::Broadcast, ..RoomOptions::default() };
+        let (name, metadata) = ("Ada".to_owned(), " {} ".to_owned());
+        let wish = Wish { name, metadata, viewer: false, options, token: None, earlier: None };
+        assert_eq!(read(message), Ok(Said::Join { id: 7, wish, offer: "v=0".into(), declared }));
 
-        let profile = Profile { identity: "guest-x".into(), name: String::new(), metadata: String::new() };
-        let entry = Entry { profile, viewer: true, options: RoomOptions::default() };
-        let viewer = read(json!({ "type": "join", "id": 7, "role": "viewer", "offer": "v=0" }));
-        assert_eq!(viewer, Ok(Said::Join { id: 7, entry, offer: "v=0".into(), declared: vec![] }));
+        let secret = "0123456789abcdef0123456789abcdef";
+        let earlier = Earlier { peer: PeerId(12), secret: Secret::parse(secret).expect("a secret") };
+        let (name, metadata) = (String::new(), String::new());
+        let token = Some("a.b.c".to_owned());
+        let wish = Wish { name, metadata, viewer: true, options: RoomOptions::default(), token, earlier: Some(earlier.clone()) };
+        let rejoin = format!("12-{secret}");
+        let viewer = read(json!({ "type": "join", "id": 7, "role": "viewer", "offer": "v=0", "token": "a.b.c", "rejoin": rejoin }));
+        assert_eq!(viewer, Ok(Said::Join { id: 7, wish, offer: "v=0".into(), declared: vec![] }));
+
+        let resume = |text: &str| read(json!({ "type": "resume", "id": 1, "resume": text, "seq": 9 }));
+        assert_eq!(resume(&rejoin), Ok(Said::Resume { id: 1, earlier: Some(earlier.clone()), seq: 9 }));
+        assert_eq!(resume_text(earlier.peer, &earlier.secret), rejoin);
+        for strange in ["", "-", "12", "12-", &format!("x-{secret}"), &format!("-12-{secret}"), &format!("4294967296-{secret}")] {
+            assert_eq!(resume(strange), Ok(Said::Resume { id: 1, earlier: None, seq: 9 }), "{strange}");
+        }
     }
 
     #[test]
@@ -344,6 +487,26 @@ mod tests {
             assert_eq!(read(message.clone()), Ok(Said::Act { id: 1, action }), "{message}");
         }
         assert_eq!(read(json!({ "type": "leave" })), Ok(Said::Leave));
+    }
+
+    #[test]
+    fn what_moderators_do() {
+        let only_sound = Publish { microphone: true, ..Publish::NOTHING };
+        let change = SettingsChange { locked: Some(true), lobby: None, publish: Some(Publish::NOTHING) };
+        for (message, what) in [
+            (json!({ "type": "remove", "participant": 9 }), Moderation::Remove { peer: PeerId(9), ban: false }),
+            (json!({ "type": "remove", "participant": 9, "ban": true }), Moderation::Remove { peer: PeerId(9), ban: true }),
+            (
+                json!({ "type": "permit", "participant": 9, "publish": ["microphone"] }),
+                Moderation::Permit { peer: PeerId(9), publish: only_sound },
+            ),
+            (json!({ "type": "settings", "locked": true, "publish": [] }), Moderation::Settings(change)),
+            (json!({ "type": "admit", "participant": 9, "admit": false }), Moderation::Admit { peer: PeerId(9), admit: false }),
+        ] {
+            let mut message = message;
+            message["id"] = json!(1);
+            assert_eq!(read(message.clone()), Ok(Said::Moderate { id: 1, what }), "{message}");
+        }
     }
 
     #[test]
@@ -374,7 +537,7 @@ mod tests {
             (r#"{"type":"hand","id":-3}"#, None),
             ("", None),
         ] {
-            assert_eq!(said(text, "").map_err(|unfit| unfit.id), Err(id), "{text}");
+            assert_eq!(said(text).map_err(|unfit| unfit.id), Err(id), "{text}");
         }
     }
 
@@ -383,11 +546,13 @@ mod tests {
         let mine = Participant {
             peer: PeerId(9),
             profile: Profile { identity: "g".into(), name: "Bo".into(), metadata: "m".into() },
+            rights: Rights::MODERATOR,
+            away: true,
             hand: Some(1),
             tracks: vec![TrackInfo { track: TrackId(3), source: Source::Microphone, muted: true }],
         };
         let bo = json!({
-            "participant": 9, "identity": "g", "name": "Bo", "metadata": "m", "hand": 1,
+            "participant": 9, "identity": "g", "name": "Bo", "metadata": "m", "hand": 1, "away": true, "moderator": true, "publish": ["camera", "microphone", "screen"],
             "tracks": [{ "track": 3, "source": "microphone", "muted": true }],
         });
         for (event, kind) in [
@@ -430,21 +595,19 @@ mod tests {
 
     #[test]
     fn reasons_have_the_same_name_in_logs_and_on_the_wire() {
-        use LeaveReason::{Disconnected, Left, MediaLost, Removed, Replaced, RoomClosed, ServerError, ServerStopping, TooSlow};
-        for reason in [Left, Disconnected, MediaLost, Removed, Replaced, TooSlow, RoomClosed, ServerStopping, ServerError] {
+        use LeaveReason::{Banned, Disconnected, Left, MediaLost, Removed, Replaced, RoomClosed, ServerError, ServerStopping, TooSlow};
+        for reason in [Left, Disconnected, MediaLost, Removed, Banned, Replaced, TooSlow, RoomClosed, ServerStopping, ServerError] {
             assert_eq!(serde_json::to_value(wire_reason(reason)).expect("JSON"), reason.label());
         }
     }
 
     #[test]
     fn a_room_is_counted() {
-        let tracks = |count: u32| (0..count).map(|n| TrackInfo { track: TrackId(n), source: Source::Camera, muted: false }).collect();
-        let profile = Profile { identity: "g".into(), name: "Bo".into(), metadata: String::new() };
-        let one = |peer, count| Participant { peer: PeerId(peer), profile: profile.clone(), hand: None, tracks: tracks(count) };
-        let snapshot = Snapshot { seq: 1, participants: vec![one(1, 2), one(2, 3)], raised: vec![], viewers: 7 };
         let name = crate::id::RoomName::parse("a").expect("a good name");
-        let options = RoomOptions { filler: Filler::Broadcast, publish: VideoCodec::Vp9 };
-        let room = wire_room(&RoomInfo { name, options, permanent: true, snapshot });
+        let options = RoomOptions { filler: Filler::Broadcast, publish: VideoCodec::Vp9, settings: Settings::default() };
+        let settings = Settings { locked: true, lobby: false, publish: Publish::NOTHING };
+        let room = RoomInfo { name, options, permanent: true, settings, participants: 2, viewers: 7, tracks: 5, waiting: 4 };
+        let room = wire_room(&room);
         let counted = wire::Room {
             name: "a".into(),
             mode: wire::RoomMode::Broadcast,
@@ -453,6 +616,8 @@ mod tests {
             viewers: 7,
             tracks: 5,
             permanent: true,
+            settings: wire::Settings { locked: true, lobby: false, publish: vec![] },
+            waiting: 4,
         };
         assert_eq!(room, counted);
     }

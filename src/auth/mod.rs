@@ -3,5 +3,7 @@
 //! Nothing here knows HTTP, rooms in being or a clock.
 
 pub mod grants;
+pub mod secret;
 
 pub use grants::{Grants, Publish, Rights, Rooms};
+pub use secret::Secret;

@@ -1,5 +1,8 @@
 //! What the people of a room are told, and what they are told by it.
 
+use std::net::IpAddr;
+
+use crate::auth::{Publish, Rights};
 use crate::id::{PeerId, TrackId};
 
 /// Who somebody says to be.
@@ -26,6 +29,27 @@ pub enum Source {
     ScreenAudio,
 }
 
+impl Source {
+    /// For persons.
+    pub fn label(self) -> &'static str {
+        match self {
+            Source::Camera => "a camera",
+            Source::Microphone => "a microphone",
+            Source::Screen => "a screen",
+            Source::ScreenAudio => "the sound of a screen",
+        }
+    }
+
+    /// Whether it is among what may be published.
+    pub fn is_in(self, publish: Publish) -> bool {
+        match self {
+            Source::Camera => publish.camera,
+            Source::Microphone => publish.microphone,
+            Source::Screen | Source::ScreenAudio => publish.screen,
+        }
+    }
+}
+
 /// One published track in the roster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrackInfo {
@@ -44,10 +68,76 @@ pub struct Participant {
     pub peer: PeerId,
     /// Name and identity.
     pub profile: Profile,
+    /// What they may do.
+    pub rights: Rights,
+    /// Signalling is lost; they may come back.
+    pub away: bool,
     /// Place among the raised hands, from 1.
     pub hand: Option<u32>,
     /// What they publish, in order of publishing.
     pub tracks: Vec<TrackInfo>,
+}
+
+/// What moderators may change about a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Nobody but moderators may enter.
+    pub locked: bool,
+    /// Who enters waits to be admitted.
+    pub lobby: bool,
+    /// What those who are no moderators may publish.
+    pub publish: Publish,
+}
+
+impl Default for Settings {
+    /// Open to everybody.
+    fn default() -> Settings {
+        Settings { locked: false, lobby: false, publish: Publish::ALL }
+    }
+}
+
+/// A change of [`Settings`]; what is absent stays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SettingsChange {
+    /// Nobody but moderators may enter.
+    pub locked: Option<bool>,
+    /// Who enters waits to be admitted.
+    pub lobby: Option<bool>,
+    /// What those who are no moderators may publish.
+    pub publish: Option<Publish>,
+}
+
+/// Somebody at the door.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Knock {
+    /// The number they will have.
+    pub peer: PeerId,
+    /// Name and identity.
+    pub profile: Profile,
+    /// Counted only, once in.
+    pub viewer: bool,
+    /// What they may do.
+    pub rights: Rights,
+    /// By which they are banned, where their identity is made anew each time they come.
+    pub address: Option<IpAddr>,
+}
+
+/// What becomes of a [`Knock`] that is not refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doorway {
+    /// Come in.
+    Open,
+    /// Wait to be admitted.
+    Lobby,
+}
+
+/// Somebody in the lobby.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// The number that they will have in the room.
+    pub peer: PeerId,
+    /// Name and identity.
+    pub profile: Profile,
 }
 
 /// Why somebody left.
@@ -59,8 +149,10 @@ pub enum LeaveReason {
     Disconnected,
     /// Media was not connected in time or was lost.
     MediaLost,
-    /// Removed through the API.
+    /// Removed by a moderator or through the API.
     Removed,
+    /// The same, for good.
+    Banned,
     /// Another connection with the same identity.
     Replaced,
     /// Did not read.
@@ -81,6 +173,7 @@ impl LeaveReason {
             LeaveReason::Disconnected => "disconnected",
             LeaveReason::MediaLost => "media_lost",
             LeaveReason::Removed => "removed",
+            LeaveReason::Banned => "banned",
             LeaveReason::Replaced => "replaced",
             LeaveReason::TooSlow => "too_slow",
             LeaveReason::RoomClosed => "room_closed",
@@ -101,6 +194,10 @@ pub enum Input {
         profile: Profile,
         /// Counted only.
         viewer: bool,
+        /// What they may do.
+        rights: Rights,
+        /// By which they are banned, see [`Knock`].
+        address: Option<IpAddr>,
     },
     /// Somebody goes.
     Leave {
@@ -127,7 +224,28 @@ pub enum Input {
         track: TrackId,
         /// Now.
         muted: bool,
+        /// The moderator who did it. `None`: the owner or the API.
+        by: Option<PeerId>,
     },
+    /// Somebody's signalling is lost. After a while they are away, and then gone.
+    Lost {
+        /// Whose.
+        peer: PeerId,
+    },
+    /// It is back.
+    Resumed {
+        /// Whose.
+        peer: PeerId,
+    },
+    /// What somebody may publish changes.
+    Permit {
+        /// Whose.
+        peer: PeerId,
+        /// All of it.
+        publish: Publish,
+    },
+    /// The room changes.
+    Settings(SettingsChange),
     /// Somebody writes.
     Chat {
         /// Who.
@@ -173,14 +291,32 @@ pub enum PeopleError {
     #[error("a name has 1 to {} characters and no control characters", crate::limits::DISPLAY_NAME_CHARS_MAX)]
     BadName,
     /// Too long.
-    #[error("metadata has at most {} bytes", crate::limits::METADATA_BYTES_MAX)]
-    BadMetadata,
+    #[error("metadata has at most {0} bytes")]
+    BadMetadata(usize),
     /// Empty or too long.
     #[error("a message has 1 to {} characters", crate::limits::CHAT_CHARS_MAX)]
     BadText,
     /// The room has all the participants it may have.
     #[error("the room is full")]
     Full,
+    /// The right is lacking.
+    #[error("you have no right to do this")]
+    NotAllowed,
+    /// The same, to publish.
+    #[error("you have no right to publish this: {0}")]
+    NotPublishable(&'static str),
+    /// Only moderators enter.
+    #[error("the room is locked")]
+    Locked,
+    /// Not again.
+    #[error("you were banned from this room")]
+    Banned,
+    /// As many wait as may.
+    #[error("too many people wait to be admitted already")]
+    LobbyFull,
+    /// Neither lost nor known, or too much was missed.
+    #[error("this participation cannot be resumed")]
+    CannotResume,
 }
 
 /// What happened.
@@ -226,7 +362,27 @@ pub enum Event {
         track: TrackId,
         /// Now.
         muted: bool,
+        /// The moderator who did it. `None`: the owner or the API.
+        by: Option<PeerId>,
     },
+    /// Signalling is lost or back.
+    Away {
+        /// Whose.
+        peer: PeerId,
+        /// Now.
+        away: bool,
+    },
+    /// What somebody may publish changed.
+    Permitted {
+        /// Whose.
+        peer: PeerId,
+        /// Now.
+        publish: Publish,
+    },
+    /// The room changed.
+    Settings(Settings),
+    /// Who waits in the lobby; for moderators.
+    Lobby(Vec<Waiting>),
     /// A chat message.
     Chat {
         /// Who wrote.
@@ -288,4 +444,8 @@ pub struct Snapshot {
     pub raised: Vec<PeerId>,
     /// How many viewers there are.
     pub viewers: u32,
+    /// What moderators have decided.
+    pub settings: Settings,
+    /// Who waits to be admitted. Not for everybody's eyes.
+    pub lobby: Vec<Waiting>,
 }

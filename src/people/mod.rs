@@ -10,9 +10,11 @@
 //! number of tracks is limited by the room, which is asked first.
 
 pub mod event;
+mod gate;
 mod hands;
 mod log;
 mod messages;
+mod presence;
 mod roster;
 #[cfg(test)]
 mod tests;
@@ -21,10 +23,13 @@ use std::time::Instant;
 
 pub use event::*;
 
+use crate::auth::{Publish, Rights};
 use crate::id::{PeerId, TrackId};
-use crate::limits::VIEWERS_PERIOD;
+use crate::limits::{Limits, VIEWERS_PERIOD};
+use gate::Gate;
 use hands::Hands;
 use log::Log;
+use presence::Presence;
 use roster::Roster;
 
 /// Who is in a room, and what happened.
@@ -32,7 +37,10 @@ use roster::Roster;
 pub struct People {
     roster: Roster,
     hands: Hands,
+    gate: Gate,
+    presence: Presence,
     log: Log,
+    limits: Limits,
     viewers_told: u32,
     viewers_told_at: Option<Instant>,
     viewers_due: Option<Instant>,
@@ -40,8 +48,8 @@ pub struct People {
 
 impl People {
     /// Nobody.
-    pub fn new() -> People {
-        People::default()
+    pub fn new(settings: Settings, limits: Limits) -> People {
+        People { gate: Gate::new(settings), limits, ..People::default() }
     }
 
     /// Somebody in the roster.
@@ -69,6 +77,11 @@ impl People {
         self.roster.find_identity(identity)
     }
 
+    /// Somebody's identity, viewers included.
+    pub fn identity(&self, peer: PeerId) -> Option<String> {
+        self.roster.traits(peer).map(|(identity, _)| identity)
+    }
+
     /// Neither participants nor viewers.
     pub fn is_empty(&self) -> bool {
         self.roster.participants().is_empty() && self.roster.viewer_count() == 0
@@ -82,7 +95,76 @@ impl People {
             participants: self.roster.participants().to_vec(),
             raised: self.hands.raised().to_vec(),
             viewers: self.viewers_told,
+            settings: self.gate.settings(),
+            lobby: self.gate.lobby().to_vec(),
         }
+    }
+
+    /// Who publishes this track.
+    pub fn owner(&self, track: TrackId) -> Option<PeerId> {
+        self.roster.owner(track)
+    }
+
+    /// What moderators have decided.
+    pub fn settings(&self) -> Settings {
+        self.gate.settings()
+    }
+
+    /// Whether somebody, viewers included, may moderate.
+    pub fn may_moderate(&self, peer: PeerId) -> bool {
+        self.roster.rights(peer).is_some_and(|rights| rights.moderate)
+    }
+
+    /// What somebody may publish: their own right and what the room allows.
+    pub fn publishable(&self, peer: PeerId) -> Publish {
+        self.roster.rights(peer).map_or(Publish::NOTHING, |rights| self.gate.publishable(rights))
+    }
+
+    /// The tracks that may not be published any more, after rights or settings changed.
+    pub fn forbidden(&self) -> Vec<(PeerId, TrackId)> {
+        let of = |p: &Participant| {
+            let publishable = self.gate.publishable(p.rights);
+            let forbidden = p.tracks.iter().filter(move |info| !info.source.is_in(publishable));
+            forbidden.map(|info| (p.peer, info.track)).collect::<Vec<_>>()
+        };
+        self.roster.participants().iter().flat_map(of).collect()
+    }
+
+    /// Somebody is at the door: they may come in, wait in the lobby, or are refused. Checked here is what needs no connection.
+    pub fn knock(&mut self, knock: &Knock) -> Result<Doorway, PeopleError> {
+        roster::checked(knock.profile.clone(), knock.viewer, &self.limits)?;
+        self.roster.check_room(knock.viewer, self.roster.find_identity(&knock.profile.identity), &self.limits)?;
+        let doorway = self.gate.knock(knock)?;
+        if doorway == Doorway::Lobby {
+            self.tell_lobby();
+        }
+        Ok(doorway)
+    }
+
+    /// Takes somebody out of the lobby: let in, sent away, or tired of waiting. `false`: nobody of that number waits.
+    pub fn take_waiting(&mut self, peer: PeerId) -> bool {
+        let waited = self.gate.take(peer);
+        if waited {
+            self.tell_lobby();
+        }
+        waited
+    }
+
+    /// Those who wait.
+    pub fn lobby(&self) -> &[Waiting] {
+        self.gate.lobby()
+    }
+
+    /// Somebody is not let in again. They still have to be sent out.
+    pub fn ban(&mut self, peer: PeerId) {
+        if let Some((identity, address)) = self.roster.traits(peer) {
+            self.gate.ban(identity, address);
+        }
+    }
+
+    /// Those whose signalling was lost and who did not come back in time.
+    pub fn gone(&self, now: Instant) -> Vec<PeerId> {
+        self.presence.gone(now)
     }
 
     /// What `peer` has missed since the event `seq`. `None`: too long ago, it needs a snapshot.
@@ -93,11 +175,28 @@ impl People {
     /// Tells the people something. An error means that nothing changed.
     pub fn handle(&mut self, input: Input, now: Instant) -> Result<(), PeopleError> {
         match input {
-            Input::Join { peer, profile, viewer } => self.join(peer, profile, viewer, now),
+            Input::Join { peer, profile, viewer, rights, address } => {
+                self.join(peer, profile, viewer, rights, now)?;
+                address.into_iter().for_each(|address| self.roster.note_address(peer, address));
+                Ok(())
+            }
             Input::Leave { peer, reason } => self.leave(peer, reason, now),
             Input::Publish { peer, track } => self.publish(peer, track),
             Input::Unpublish { track } => self.unpublish(track),
-            Input::Mute { track, muted } => self.mute(track, muted),
+            Input::Mute { track, muted, by } => self.mute(track, muted, by),
+            Input::Lost { peer } => {
+                self.roster.rights(peer).ok_or(PeopleError::NoParticipant(peer))?;
+                self.presence.lose(peer, now);
+                Ok(())
+            }
+            Input::Resumed { peer } => self.resumed(peer),
+            Input::Permit { peer, publish } => self.permit(peer, publish),
+            Input::Settings(change) => {
+                if self.gate.change(change) {
+                    self.log.push(Audience::All, Event::Settings(self.gate.settings()));
+                }
+                Ok(())
+            }
             Input::Chat { peer, to, text, time_ms } => self.chat(peer, to, text, time_ms),
             Input::Hand { peer, raised } => self.hand(peer, raised),
             Input::Update { peer, name, metadata } => self.update(peer, name, metadata),
@@ -106,13 +205,16 @@ impl People {
 
     /// When `handle_timeout` wants to be called, if at all.
     pub fn timeout(&self) -> Option<Instant> {
-        self.viewers_due
+        [self.viewers_due, self.presence.timeout()].into_iter().flatten().min()
     }
 
     /// Time went by. May be called at any time.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.viewers_due.is_some_and(|due| due <= now) {
             self.tell_viewers(now);
+        }
+        for peer in self.presence.away(now) {
+            self.set_away(peer, true);
         }
     }
 
@@ -121,26 +223,27 @@ impl People {
         self.log.poll()
     }
 
-    fn join(&mut self, peer: PeerId, profile: Profile, viewer: bool, now: Instant) -> Result<(), PeopleError> {
-        let profile = roster::checked(profile, viewer)?;
+    fn join(&mut self, peer: PeerId, profile: Profile, viewer: bool, rights: Rights, now: Instant) -> Result<(), PeopleError> {
+        let profile = roster::checked(profile, viewer, &self.limits)?;
         // The newer connection wins. The shard, which has to close the older one, asks `find_identity` first; this keeps the roster right.
         let older = self.roster.find_identity(&profile.identity);
-        self.roster.check_room(viewer, older)?;
+        self.roster.check_room(viewer, older, &self.limits)?;
         if let Some(older) = older {
             self.leave(older, LeaveReason::Replaced, now)?;
         }
         if viewer {
-            self.roster.add_viewer(peer, profile.identity);
+            self.roster.add_viewer(peer, profile.identity, rights);
             self.tell_viewers(now);
             return Ok(());
         }
-        let participant = Participant { peer, profile, hand: None, tracks: Vec::new() };
+        let participant = Participant { peer, profile, rights, away: false, hand: None, tracks: Vec::new() };
         self.roster.add(participant.clone());
         self.log.push(Audience::AllBut(peer), Event::Joined(participant));
         Ok(())
     }
 
     fn leave(&mut self, peer: PeerId, reason: LeaveReason, now: Instant) -> Result<(), PeopleError> {
+        self.presence.forget(peer);
         if self.roster.remove_viewer(peer) {
             self.tell_viewers(now);
             return Ok(());
@@ -170,12 +273,12 @@ impl People {
         Ok(())
     }
 
-    fn mute(&mut self, track: TrackId, muted: bool) -> Result<(), PeopleError> {
+    fn mute(&mut self, track: TrackId, muted: bool, by: Option<PeerId>) -> Result<(), PeopleError> {
         let peer = self.roster.owner(track).ok_or(PeopleError::NoTrack(track))?;
         let participant = self.roster.get_mut(peer)?;
         if let Some(info) = participant.tracks.iter_mut().find(|info| info.track == track && info.muted != muted) {
             info.muted = muted;
-            self.log.push(Audience::All, Event::Muted { peer, track, muted });
+            self.log.push(Audience::All, Event::Muted { peer, track, muted, by: by.filter(|by| *by != peer) });
         }
         Ok(())
     }
@@ -201,7 +304,7 @@ impl People {
             name: name.unwrap_or_else(|| old.name.clone()),
             metadata: metadata.unwrap_or_else(|| old.metadata.clone()),
         };
-        let changed = roster::checked(changed, false)?;
+        let changed = roster::checked(changed, false, &self.limits)?;
         let participant = self.roster.get_mut(peer)?;
         if participant.profile != changed {
             let (name, metadata) = (changed.name.clone(), changed.metadata.clone());
@@ -209,6 +312,35 @@ impl People {
             self.log.push(Audience::All, Event::Updated { peer, name, metadata });
         }
         Ok(())
+    }
+
+    fn resumed(&mut self, peer: PeerId) -> Result<(), PeopleError> {
+        self.roster.rights(peer).ok_or(PeopleError::NoParticipant(peer))?;
+        if self.presence.forget(peer) {
+            self.set_away(peer, false);
+        }
+        Ok(())
+    }
+
+    /// Viewers are away unseen.
+    fn set_away(&mut self, peer: PeerId, away: bool) {
+        if let Ok(participant) = self.roster.get_mut(peer) {
+            participant.away = away;
+            self.log.push(Audience::All, Event::Away { peer, away });
+        }
+    }
+
+    fn permit(&mut self, peer: PeerId, publish: Publish) -> Result<(), PeopleError> {
+        let rights = &mut self.roster.get_mut(peer)?.rights;
+        if rights.publish != publish {
+            rights.publish = publish;
+            self.log.push(Audience::All, Event::Permitted { peer, publish });
+        }
+        Ok(())
+    }
+
+    fn tell_lobby(&mut self) {
+        self.log.push(Audience::Only(self.roster.moderators()), Event::Lobby(self.gate.lobby().to_vec()));
     }
 
     fn tell_hands(&mut self) {

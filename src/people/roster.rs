@@ -3,18 +3,28 @@
 //! Searches are linear: a roster has at most `PARTICIPANTS_MAX` entries, and people do things at the pace of people.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use super::event::{Participant, PeopleError, Profile};
 use super::hands::Hands;
+use crate::auth::Rights;
 use crate::id::{PeerId, TrackId};
-use crate::limits::{DISPLAY_NAME_CHARS_MAX, IDENTITY_CHARS_MAX, METADATA_BYTES_MAX, PARTICIPANTS_MAX, VIEWERS_MAX};
+use crate::limits::{DISPLAY_NAME_CHARS_MAX, IDENTITY_CHARS_MAX, Limits};
 
 /// The list.
 #[derive(Debug, Default)]
 pub(super) struct Roster {
     participants: Vec<Participant>,
-    /// With their identities.
-    viewers: BTreeMap<PeerId, String>,
+    viewers: BTreeMap<PeerId, Viewer>,
+    /// Of those whose identity is made anew each time, see `Knock`.
+    addresses: BTreeMap<PeerId, IpAddr>,
+}
+
+/// One who is counted.
+#[derive(Debug)]
+struct Viewer {
+    identity: String,
+    rights: Rights,
 }
 
 impl Roster {
@@ -44,7 +54,7 @@ impl Roster {
 
     pub(super) fn find_identity(&self, identity: &str) -> Option<PeerId> {
         let listed = self.participants.iter().find(|p| p.profile.identity == identity).map(|p| p.peer);
-        listed.or_else(|| self.viewers.iter().find(|(_, known)| *known == identity).map(|(peer, _)| *peer))
+        listed.or_else(|| self.viewers.iter().find(|(_, viewer)| viewer.identity == identity).map(|(peer, _)| *peer))
     }
 
     /// Who publishes this track.
@@ -53,11 +63,11 @@ impl Roster {
     }
 
     /// Whether one more may come, `leaving` giving up its place.
-    pub(super) fn check_room(&self, viewer: bool, leaving: Option<PeerId>) -> Result<(), PeopleError> {
+    pub(super) fn check_room(&self, viewer: bool, leaving: Option<PeerId>, limits: &Limits) -> Result<(), PeopleError> {
         let freed = |is_viewer: bool| usize::from(leaving.is_some_and(|peer| self.is_viewer(peer) == is_viewer));
         let full = match viewer {
-            true => self.viewers.len() - freed(true) >= VIEWERS_MAX,
-            false => self.participants.len() - freed(false) >= PARTICIPANTS_MAX,
+            true => self.viewers.len() - freed(true) >= limits.viewers,
+            false => self.participants.len() - freed(false) >= limits.participants,
         };
         if full { Err(PeopleError::Full) } else { Ok(()) }
     }
@@ -67,18 +77,43 @@ impl Roster {
         self.participants.push(participant);
     }
 
-    pub(super) fn add_viewer(&mut self, peer: PeerId, identity: String) {
-        self.viewers.insert(peer, identity);
+    pub(super) fn add_viewer(&mut self, peer: PeerId, identity: String, rights: Rights) {
+        self.viewers.insert(peer, Viewer { identity, rights });
+    }
+
+    /// Notes by which address somebody can be banned.
+    pub(super) fn note_address(&mut self, peer: PeerId, address: IpAddr) {
+        self.addresses.insert(peer, address);
+    }
+
+    /// Identity and address of somebody, viewers included.
+    pub(super) fn traits(&self, peer: PeerId) -> Option<(String, Option<IpAddr>)> {
+        let listed = self.get(peer).map(|participant| &participant.profile.identity);
+        let identity = listed.or_else(|| self.viewers.get(&peer).map(|viewer| &viewer.identity))?;
+        Some((identity.clone(), self.addresses.get(&peer).copied()))
+    }
+
+    /// What somebody may do, viewers included.
+    pub(super) fn rights(&self, peer: PeerId) -> Option<Rights> {
+        self.get(peer).map(|p| p.rights).or_else(|| self.viewers.get(&peer).map(|viewer| viewer.rights))
+    }
+
+    /// All who moderate, viewers included.
+    pub(super) fn moderators(&self) -> Vec<PeerId> {
+        let listed = self.participants.iter().filter(|p| p.rights.moderate).map(|p| p.peer);
+        listed.chain(self.viewers.iter().filter(|(_, viewer)| viewer.rights.moderate).map(|(peer, _)| *peer)).collect()
     }
 
     pub(super) fn remove(&mut self, peer: PeerId) -> Result<(), PeopleError> {
         let at = self.participants.iter().position(|p| p.peer == peer).ok_or(PeopleError::NoParticipant(peer))?;
         self.participants.remove(at);
+        self.addresses.remove(&peer);
         Ok(())
     }
 
     /// True if it was a viewer.
     pub(super) fn remove_viewer(&mut self, peer: PeerId) -> bool {
+        self.addresses.remove(&peer);
         self.viewers.remove(&peer).is_some()
     }
 
@@ -91,7 +126,7 @@ impl Roster {
 }
 
 /// The profile as it is kept, or why it is refused. A viewer may have no name.
-pub(super) fn checked(profile: Profile, viewer: bool) -> Result<Profile, PeopleError> {
+pub(super) fn checked(profile: Profile, viewer: bool, limits: &Limits) -> Result<Profile, PeopleError> {
     let name = profile.name.trim();
     let length = name.chars().count();
     let nameless = length == 0 && !viewer;
@@ -101,8 +136,8 @@ pub(super) fn checked(profile: Profile, viewer: bool) -> Result<Profile, PeopleE
     if profile.identity.is_empty() || profile.identity.chars().count() > IDENTITY_CHARS_MAX {
         return Err(PeopleError::BadName);
     }
-    if profile.metadata.len() > METADATA_BYTES_MAX {
-        return Err(PeopleError::BadMetadata);
+    if profile.metadata.len() > limits.metadata_bytes {
+        return Err(PeopleError::BadMetadata(limits.metadata_bytes));
     }
     Ok(Profile { name: name.to_owned(), ..profile })
 }

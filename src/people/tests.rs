@@ -1,16 +1,21 @@
 //! The rules of the people, by table; and the promise that snapshot and events give the server's picture, by thousands of seeds.
 
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::limits::{EVENT_LOG_MAX, PARTICIPANTS_MAX, VIEWERS_MAX};
+use crate::limits::{AWAY_AFTER, EVENT_LOG_MAX, LOBBY_MAX, PARTICIPANTS_MAX, RESUME_TIME, VIEWERS_MAX};
 
 fn profile(name: &str, identity: u32) -> Profile {
     Profile { identity: format!("id-{identity}"), name: name.to_owned(), metadata: String::new() }
 }
 
 fn join(peer: u32, viewer: bool) -> Input {
-    Input::Join { peer: PeerId(peer), profile: profile("Ada", peer), viewer }
+    joining(peer, peer, viewer)
+}
+
+fn joining(peer: u32, identity: u32, viewer: bool) -> Input {
+    Input::Join { peer: PeerId(peer), profile: profile("Ada", identity), viewer, rights: Rights::MEMBER, address: None }
 }
 
 fn chat(peer: u32, to: Option<u32>, text: &str) -> Input {
@@ -31,7 +36,7 @@ fn drain(people: &mut People) -> Vec<Numbered> {
 
 /// Two participants (1, 2) and a viewer (3).
 fn three() -> (People, Instant) {
-    let (mut people, now) = (People::new(), Instant::now());
+    let (mut people, now) = (People::new(Settings::default(), Limits::default()), Instant::now());
     for input in [join(1, false), join(2, false), join(3, true)] {
         people.handle(input, now).unwrap();
     }
@@ -52,7 +57,7 @@ fn names() {
         ("a\nb", true, Err(PeopleError::BadName)),
         (&long, false, Err(PeopleError::BadName)),
     ] {
-        let got = roster::checked(profile(name, 1), viewer);
+        let got = roster::checked(profile(name, 1), viewer, &Limits::default());
         assert_eq!(got.as_ref().map(|p| p.name.as_str()).map_err(|e| *e), kept, "{name:?}");
     }
 }
@@ -75,9 +80,9 @@ fn refusals_change_nothing() {
         (Input::Publish { peer: PeerId(3), track: camera(1) }, PeopleError::Viewer),
         (Input::Publish { peer: PeerId(9), track: camera(1) }, nobody),
         (Input::Unpublish { track: TrackId(1) }, PeopleError::NoTrack(TrackId(1))),
-        (Input::Mute { track: TrackId(1), muted: true }, PeopleError::NoTrack(TrackId(1))),
+        (Input::Mute { track: TrackId(1), muted: true, by: None }, PeopleError::NoTrack(TrackId(1))),
         (Input::Update { peer: PeerId(1), name: Some(String::new()), metadata: None }, PeopleError::BadName),
-        (Input::Update { peer: PeerId(1), name: None, metadata }, PeopleError::BadMetadata),
+        (Input::Update { peer: PeerId(1), name: None, metadata }, PeopleError::BadMetadata(4096)),
     ] {
         assert_eq!(people.handle(input.clone(), now), Err(error), "{input:?}");
         assert_eq!(people.snapshot(), before);
@@ -126,7 +131,7 @@ fn what_does_not_change_is_not_told() {
     people.handle(Input::Publish { peer: PeerId(1), track: camera(1) }, now).unwrap();
     drain(&mut people);
     for input in [
-        Input::Mute { track: TrackId(1), muted: false },
+        Input::Mute { track: TrackId(1), muted: false, by: None },
         Input::Hand { peer: PeerId(1), raised: false },
         Input::Update { peer: PeerId(1), name: Some(" Ada ".into()), metadata: None },
     ] {
@@ -137,7 +142,7 @@ fn what_does_not_change_is_not_told() {
 
 #[test]
 fn viewers_are_told_once_a_second() {
-    let (mut people, mut now) = (People::new(), Instant::now());
+    let (mut people, mut now) = (People::new(Settings::default(), Limits::default()), Instant::now());
     for peer in 1..=100 {
         people.handle(join(peer, true), now).unwrap();
         now += Duration::from_millis(5);
@@ -157,17 +162,16 @@ fn viewers_are_told_once_a_second() {
 
 #[test]
 fn the_newer_connection_wins_and_rooms_are_full_some_time() {
-    let (mut people, now) = (People::new(), Instant::now());
+    let (mut people, now) = (People::new(Settings::default(), Limits::default()), Instant::now());
     for peer in 1..=PARTICIPANTS_MAX as u32 {
         people.handle(join(peer, false), now).unwrap();
     }
     assert_eq!(people.handle(join(9_999, false), now), Err(PeopleError::Full));
-    let again = Input::Join { peer: PeerId(5_000), profile: profile("Ada", 7), viewer: false };
-    people.handle(again, now).unwrap();
+    people.handle(joining(5_000, 7, false), now).unwrap();
     assert_eq!(people.find_identity("id-7"), Some(PeerId(5_000)));
     assert_eq!(people.participant(PeerId(7)), None);
     for peer in 0..VIEWERS_MAX as u32 {
-        people.roster.add_viewer(PeerId(100_000 + peer), String::new());
+        people.roster.add_viewer(PeerId(100_000 + peer), String::new(), Rights::MEMBER);
     }
     assert_eq!(people.handle(join(9_999, true), now), Err(PeopleError::Full));
 }
@@ -219,11 +223,20 @@ fn apply(picture: &mut Snapshot, numbered: &Numbered) {
             let at = of(list, peer);
             list[at].tracks.retain(|info| info.track != track);
         }
-        Event::Muted { peer, track, muted } => {
+        Event::Muted { peer, track, muted, by: _ } => {
             let at = of(list, peer);
             list[at].tracks.iter_mut().find(|info| info.track == track).expect("published").muted = muted;
         }
-        Event::Chat { .. } => {}
+        Event::Away { peer, away } => {
+            let at = of(list, peer);
+            list[at].away = away;
+        }
+        Event::Permitted { peer, publish } => {
+            let at = of(list, peer);
+            list[at].rights.publish = publish;
+        }
+        Event::Settings(settings) => picture.settings = settings,
+        Event::Lobby(_) | Event::Chat { .. } => {}
         Event::Hands(raised) => {
             for participant in list.iter_mut() {
                 participant.hand = raised.iter().position(|peer| *peer == participant.peer).map(|at| at as u32 + 1);
@@ -237,11 +250,15 @@ fn apply(picture: &mut Snapshot, numbered: &Numbered) {
 fn random_input(rng: &mut fastrand::Rng, people: &People, next: &mut u32) -> Input {
     let peer = PeerId(rng.u32(1..=(*next).max(1)));
     let track = TrackId(rng.u32(1..40));
-    match rng.u8(..16) {
+    match rng.u8(..21) {
+        16 => Input::Lost { peer },
+        17 | 18 => Input::Resumed { peer },
+        19 => Input::Permit { peer, publish: some_publish(rng) },
+        20 => Input::Settings(SettingsChange { locked: None, lobby: None, publish: rng.bool().then(|| some_publish(rng)) }),
         0..4 => {
             *next += 1;
             let identity = if rng.u8(..8) == 0 { rng.u32(1..=*next) } else { *next };
-            Input::Join { peer: PeerId(*next), profile: profile("Ada", identity), viewer: rng.u8(..3) == 0 }
+            joining(*next, identity, rng.u8(..3) == 0)
         }
         4..7 => match people.participants() {
             [] => Input::Leave { peer, reason: LeaveReason::Left },
@@ -250,18 +267,120 @@ fn random_input(rng: &mut fastrand::Rng, people: &People, next: &mut u32) -> Inp
         7 => Input::Leave { peer, reason: LeaveReason::Left },
         8 | 9 => Input::Publish { peer, track: TrackInfo { track, source: Source::Camera, muted: rng.bool() } },
         10 => Input::Unpublish { track },
-        11 => Input::Mute { track, muted: rng.bool() },
+        11 => Input::Mute { track, muted: rng.bool(), by: None },
         12 => Input::Chat { peer, to: rng.bool().then_some(PeerId(1)), text: "x".into(), time_ms: 0 },
         13 | 14 => Input::Hand { peer, raised: rng.u8(..3) > 0 },
         _ => Input::Update { peer, name: Some(format!("n{}", rng.u8(..3))), metadata: rng.bool().then(String::new) },
     }
 }
 
+fn some_publish(rng: &mut fastrand::Rng) -> Publish {
+    Publish { camera: rng.bool(), microphone: rng.bool(), screen: rng.bool() }
+}
+
+fn knock(peer: u32, rights: Rights, address: Option<[u8; 4]>) -> Knock {
+    Knock { peer: PeerId(peer), profile: profile("Kim", peer), viewer: false, rights, address: address.map(IpAddr::from) }
+}
+
+fn settings(people: &mut People, change: SettingsChange) {
+    people.handle(Input::Settings(change), Instant::now()).unwrap();
+}
+
+#[test]
+fn a_lock_and_a_lobby_let_moderators_in() {
+    let (mut people, now) = three();
+    let host = Input::Join { peer: PeerId(7), profile: profile("Host", 7), viewer: true, rights: Rights::MODERATOR, address: None };
+    people.handle(host, now).unwrap();
+    settings(&mut people, SettingsChange { lobby: Some(true), ..SettingsChange::default() });
+    drain(&mut people);
+    assert_eq!(people.knock(&knock(8, Rights::MEMBER, None)), Ok(Doorway::Lobby));
+    assert_eq!(people.knock(&knock(9, Rights::MODERATOR, None)), Ok(Doorway::Open));
+    let told = drain(&mut people);
+    let waiting = vec![Waiting { peer: PeerId(8), profile: profile("Kim", 8) }];
+    assert_eq!(told.len(), 1);
+    assert_eq!((&told[0].audience, &told[0].event), (&Audience::Only(vec![PeerId(7)]), &Event::Lobby(waiting)));
+    assert!(people.take_waiting(PeerId(8)) && !people.take_waiting(PeerId(8)));
+    assert_eq!(drain(&mut people)[0].event, Event::Lobby(vec![]));
+    for peer in 0..LOBBY_MAX as u32 {
+        assert_eq!(people.knock(&knock(100 + peer, Rights::MEMBER, None)), Ok(Doorway::Lobby));
+    }
+    assert_eq!(people.knock(&knock(10, Rights::MEMBER, None)), Err(PeopleError::LobbyFull));
+    settings(&mut people, SettingsChange { locked: Some(true), ..SettingsChange::default() });
+    assert_eq!(people.knock(&knock(10, Rights::MEMBER, None)), Err(PeopleError::Locked));
+    assert_eq!(people.knock(&knock(10, Rights::MODERATOR, None)), Ok(Doorway::Open));
+}
+
+#[test]
+fn a_ban_holds_by_identity_and_a_guest_by_address() {
+    let (mut people, now) = three();
+    for (peer, address) in [(10, Some([192, 0, 2, 7])), (11, Some([127, 0, 0, 1])), (12, None)] {
+        let address = address.map(IpAddr::from);
+        let join = Input::Join { peer: PeerId(peer), profile: profile("Ada", peer), viewer: false, rights: Rights::MEMBER, address };
+        people.handle(join, now).unwrap();
+        people.ban(PeerId(peer));
+        people.handle(leave(peer), now).unwrap();
+    }
+    for (peer, address, outcome) in [
+        (10, None, Err(PeopleError::Banned)),
+        (20, Some([192, 0, 2, 7]), Err(PeopleError::Banned)),
+        (20, Some([192, 0, 2, 8]), Ok(Doorway::Open)),
+        (12, None, Err(PeopleError::Banned)),
+        (21, Some([127, 0, 0, 1]), Ok(Doorway::Open)),
+    ] {
+        assert_eq!(people.knock(&knock(peer, Rights::MEMBER, address)), outcome, "{peer} {address:?}");
+    }
+    let v6 = |text: &str| Knock { address: Some(text.parse().unwrap()), ..knock(30, Rights::MEMBER, None) };
+    people.gate.ban("x".into(), Some("2001:db8::1".parse().unwrap()));
+    assert_eq!(people.knock(&v6("2001:db8::ffff:2")), Err(PeopleError::Banned), "one household");
+    assert_eq!(people.knock(&v6("2001:db8:0:1::1")), Ok(Doorway::Open));
+}
+
+#[test]
+fn who_is_lost_is_away_and_then_gone_unless_they_come_back() {
+    let (mut people, now) = three();
+    for peer in [1, 2, 3] {
+        people.handle(Input::Lost { peer: PeerId(peer) }, now).unwrap();
+    }
+    assert_eq!(people.handle(Input::Lost { peer: PeerId(9) }, now), Err(PeopleError::NoParticipant(PeerId(9))));
+    assert_eq!(people.timeout(), Some(now + AWAY_AFTER));
+    people.handle(Input::Resumed { peer: PeerId(2) }, now + Duration::from_secs(1)).unwrap();
+    people.handle_timeout(now + AWAY_AFTER);
+    let events = |people: &mut People| drain(people).into_iter().map(|e| e.event).collect::<Vec<_>>();
+    assert_eq!(events(&mut people), [Event::Away { peer: PeerId(1), away: true }], "2 came back before anybody knew, 3 is a viewer");
+    assert_eq!(people.timeout(), Some(now + RESUME_TIME));
+    assert_eq!(people.gone(now + RESUME_TIME - Duration::from_millis(1)), []);
+    people.handle(Input::Resumed { peer: PeerId(1) }, now + Duration::from_secs(9)).unwrap();
+    assert_eq!(events(&mut people), [Event::Away { peer: PeerId(1), away: false }]);
+    assert_eq!(people.gone(now + RESUME_TIME), [PeerId(3)]);
+    people.handle(leave(3), now + RESUME_TIME).unwrap();
+    assert_eq!((people.gone(now + RESUME_TIME), people.presence.timeout()), (vec![], None));
+}
+
+#[test]
+fn what_may_be_published_is_what_token_and_room_allow() {
+    let (mut people, now) = three();
+    let screen = TrackInfo { track: TrackId(5), source: Source::ScreenAudio, muted: false };
+    let host = Input::Join { peer: PeerId(7), profile: profile("Host", 7), viewer: false, rights: Rights::MODERATOR, address: None };
+    people.handle(host, now).unwrap();
+    people.handle(Input::Publish { peer: PeerId(1), track: screen }, now).unwrap();
+    people.handle(Input::Publish { peer: PeerId(7), track: TrackInfo { track: TrackId(6), ..screen } }, now).unwrap();
+    assert_eq!(people.forbidden(), []);
+    let no_screen = Publish { screen: false, ..Publish::ALL };
+    settings(&mut people, SettingsChange { publish: Some(no_screen), ..SettingsChange::default() });
+    assert_eq!(people.forbidden(), [(PeerId(1), TrackId(5))], "a moderator is not bound");
+    let only_sound = Publish { microphone: true, ..Publish::NOTHING };
+    people.handle(Input::Permit { peer: PeerId(1), publish: only_sound }, now).unwrap();
+    assert_eq!(people.publishable(PeerId(1)), only_sound);
+    assert_eq!(people.publishable(PeerId(2)), no_screen);
+    assert_eq!(people.publishable(PeerId(99)), Publish::NOTHING);
+    assert!(people.may_moderate(PeerId(7)) && !people.may_moderate(PeerId(1)) && !people.may_moderate(PeerId(99)));
+}
+
 #[test]
 fn snapshot_and_events_give_the_servers_picture() {
     for seed in 0..3_000 {
         let mut rng = fastrand::Rng::with_seed(seed);
-        let (mut people, mut now) = (People::new(), Instant::now());
+        let (mut people, mut now) = (People::new(Settings::default(), Limits::default()), Instant::now());
         let mut clients: Vec<(PeerId, Snapshot)> = Vec::new();
         let mut next = 0;
         for step in 0..60 {
@@ -287,7 +406,7 @@ fn snapshot_and_events_give_the_servers_picture() {
                 let picture = Snapshot { seq: server.seq, ..picture.clone() };
                 assert_eq!(picture, server, "seed {seed} step {step} client {peer} after {input:?}");
             }
-            if people.timeout().is_none() {
+            if people.viewers_due.is_none() {
                 assert_eq!(server.viewers as usize, people.viewer_count(), "seed {seed} step {step}");
             }
         }

@@ -3,12 +3,14 @@
 //! A command carries a oneshot for its reply; notices go to each participant's signalling through a bounded queue. A reader that lets the
 //! queue fill is closed with a reason, so the shard never waits.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::auth::{Publish, Rights, Secret};
 use crate::id::{PeerId, RoomName, TrackId};
-use crate::people::{LeaveReason, Numbered, PeopleError, Profile, Snapshot, Source};
+use crate::people::{Doorway, Knock, LeaveReason, Numbered, PeopleError, Profile, Settings, SettingsChange, Snapshot, Source};
 use crate::room::{Filler, RoomError, SlotState, Speaker, View};
 use crate::webrtc;
 
@@ -19,6 +21,8 @@ pub struct RoomOptions {
     pub filler: Filler,
     /// What its participants are asked to publish.
     pub publish: webrtc::VideoCodec,
+    /// Who may enter and publish, until moderators decide otherwise.
+    pub settings: Settings,
 }
 
 /// Who enters a room, and as what.
@@ -28,6 +32,10 @@ pub struct Entry {
     pub profile: Profile,
     /// Publishes nothing, is counted and not listed.
     pub viewer: bool,
+    /// What they may do.
+    pub rights: Rights,
+    /// By which they are banned, where their identity is made anew each time they come.
+    pub address: Option<IpAddr>,
     /// What the room is like if this entry begins it.
     pub options: RoomOptions,
 }
@@ -79,6 +87,41 @@ pub enum Action {
         name: Option<String>,
         /// New metadata.
         metadata: Option<String>,
+    },
+}
+
+/// What a moderator does, or the API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Moderation {
+    /// Mute what somebody publishes.
+    Mute {
+        /// Whom.
+        peer: PeerId,
+        /// One track; `None`: all.
+        track: Option<TrackId>,
+    },
+    /// Send somebody out.
+    Remove {
+        /// Whom.
+        peer: PeerId,
+        /// Not to be let in again while the room lives.
+        ban: bool,
+    },
+    /// Say what somebody may publish.
+    Permit {
+        /// Whom.
+        peer: PeerId,
+        /// All of it.
+        publish: Publish,
+    },
+    /// Change the room.
+    Settings(SettingsChange),
+    /// Let somebody in who waits, or send them away.
+    Admit {
+        /// Whom.
+        peer: PeerId,
+        /// In.
+        admit: bool,
     },
 }
 
@@ -135,6 +178,10 @@ pub enum Notice {
     Speakers(Arc<[Speaker]>),
     /// The participant is out; nothing follows.
     Closed(LeaveReason),
+    /// One who waited may come in.
+    Admitted,
+    /// One who waited may not; nothing follows.
+    NotAdmitted,
 }
 
 /// What somebody finds who entered.
@@ -148,8 +195,30 @@ pub struct Joined {
     pub filler: Filler,
     /// Own tracks.
     pub tracks: Vec<NumberedSection>,
-    /// The people, oneself included.
+    /// What one may do.
+    pub rights: Rights,
+    /// The people, oneself included; the lobby only for moderators.
     pub snapshot: Snapshot,
+    /// Which room of this name it is: rooms end and begin again.
+    pub life: u64,
+}
+
+/// One who knocked and was not refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// In, or into the lobby.
+    pub doorway: Doorway,
+    /// Taken over from the participation that they had before.
+    pub identity: Option<String>,
+}
+
+/// An earlier participation, and the secret that proves it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Earlier {
+    /// Its number.
+    pub peer: PeerId,
+    /// Its secret.
+    pub secret: Secret,
 }
 
 /// What comes with somebody who enters: the connection, its offer already accepted.
@@ -172,8 +241,16 @@ pub struct RoomInfo {
     pub options: RoomOptions,
     /// Stays when it is empty.
     pub permanent: bool,
-    /// Its people.
-    pub snapshot: Snapshot,
+    /// What moderators have decided.
+    pub settings: Settings,
+    /// Participants, without viewers.
+    pub participants: usize,
+    /// Viewers.
+    pub viewers: usize,
+    /// Published tracks.
+    pub tracks: usize,
+    /// Who waits in the lobby.
+    pub waiting: usize,
 }
 
 /// What a shard is asked to do.
@@ -185,8 +262,8 @@ pub enum Command {
         room: RoomName,
         /// What it is like.
         options: RoomOptions,
-        /// The answer.
-        reply: oneshot::Sender<Result<(), Refusal>>,
+        /// Which room of this name it is.
+        reply: oneshot::Sender<Result<u64, Refusal>>,
     },
     /// Send everybody out and end a room.
     Close {
@@ -195,7 +272,20 @@ pub enum Command {
         /// The answer.
         reply: oneshot::Sender<Result<(), Refusal>>,
     },
-    /// Somebody enters; the room begins if it is not there.
+    /// Somebody asks to be let in. A room that is not there lets everybody in.
+    Knock {
+        /// Which room.
+        room: RoomName,
+        /// Who.
+        knock: Knock,
+        /// Who they were before.
+        earlier: Option<Earlier>,
+        /// Where one who has to wait is told the outcome.
+        notices: mpsc::Sender<Notice>,
+        /// The answer.
+        reply: oneshot::Sender<Result<Answered, Refusal>>,
+    },
+    /// Somebody who was let in enters; the room begins if it is not there.
     Join {
         /// Which room.
         room: RoomName,
@@ -203,6 +293,8 @@ pub enum Command {
         peer: PeerId,
         /// Who.
         entry: Entry,
+        /// With which they resume.
+        secret: Secret,
         /// The media side, its offer already accepted.
         arrival: Arrival,
         /// Where it is told things.
@@ -234,7 +326,42 @@ pub enum Command {
         /// The answer.
         reply: oneshot::Sender<Result<(), Refusal>>,
     },
-    /// Somebody leaves or is sent out.
+    /// Somebody's signalling comes back.
+    Resume {
+        /// Which room.
+        room: RoomName,
+        /// Who.
+        earlier: Earlier,
+        /// The last event that they had.
+        seq: u64,
+        /// Where they are told things from now on.
+        notices: mpsc::Sender<Notice>,
+        /// Which connection of theirs it is.
+        reply: oneshot::Sender<Result<u32, Refusal>>,
+    },
+    /// Somebody's signalling is lost.
+    Lost {
+        /// Which room.
+        room: RoomName,
+        /// Whose.
+        peer: PeerId,
+        /// Which connection of theirs it was: a newer one is not lost with it.
+        attachment: u32,
+        /// The answer.
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    /// A moderator does something, or the API.
+    Moderate {
+        /// Which room.
+        room: RoomName,
+        /// Who; `None`: the API.
+        by: Option<PeerId>,
+        /// What.
+        what: Moderation,
+        /// The answer.
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    /// Somebody leaves, in the lobby or in the room.
     Leave {
         /// Which room.
         room: RoomName,
@@ -251,6 +378,13 @@ pub enum Command {
         room: RoomName,
         /// The answer.
         reply: oneshot::Sender<Result<RoomInfo, Refusal>>,
+    },
+    /// Who is in a room.
+    Roster {
+        /// Which.
+        room: RoomName,
+        /// The answer.
+        reply: oneshot::Sender<Result<Snapshot, Refusal>>,
     },
     /// Send everybody out and stop the thread.
     Stop {

@@ -15,20 +15,30 @@ use std::time::Instant;
 
 use super::command::{Action, Arrival, Declared, Entry, Joined, Notice, NumberedSection, Refusal, RoomInfo, RoomOptions};
 use super::demux::Demux;
-use super::hall::Hall;
+use super::hall::{Hall, Known};
 use super::timers::{Timers, Waiter};
+use crate::auth::Secret;
 use crate::id::{PeerId, RoomName};
+use crate::limits::Limits;
 use crate::metrics::{DropReason, Present, ShardCounters};
-use crate::people::{self, LeaveReason, PeopleError};
+use crate::people::{self, LeaveReason, PeopleError, Snapshot};
 use crate::room::{self, Forward};
 use crate::webrtc::{Answer, EgressCounters, Offer, Path, Peer, ntp_time_to_unix_ms};
 
 mod flow;
+mod gate;
+mod resume;
 
 /// One connection and where it belongs.
 struct Member {
     hall: usize,
     viewer: bool,
+    /// Slots are filled.
+    receives: bool,
+    /// With which signalling is resumed.
+    secret: Secret,
+    /// How often it was.
+    attachment: u32,
     media: Box<Peer>,
     /// It has datagrams waiting and stands in the list of those who have.
     touched: bool,
@@ -42,7 +52,10 @@ pub struct Core {
     demux: Demux,
     timers: Timers,
     notices: VecDeque<(PeerId, Notice)>,
-    ended: VecDeque<RoomName>,
+    ended: VecDeque<(RoomName, u64)>,
+    /// Rooms begun so far.
+    lives: u64,
+    limits: Limits,
     touched: Vec<PeerId>,
     leaving: Vec<Box<Peer>>,
     /// Reused for every packet.
@@ -58,7 +71,7 @@ pub struct Core {
 
 impl Core {
     /// No rooms. `epoch`: a moment and its NTP time.
-    pub fn new(epoch: (Instant, u64), rng: fastrand::Rng) -> Core {
+    pub fn new(epoch: (Instant, u64), limits: Limits, rng: fastrand::Rng) -> Core {
         Core {
             halls: vec![],
             names: BTreeMap::new(),
@@ -67,6 +80,8 @@ impl Core {
             timers: Timers::default(),
             notices: VecDeque::new(),
             ended: VecDeque::new(),
+            lives: 0,
+            limits,
             touched: vec![],
             leaving: vec![],
             forwards: vec![],
@@ -80,13 +95,16 @@ impl Core {
 
     // Commands.
 
-    /// Makes a room that stays.
-    pub fn create(&mut self, room: RoomName, options: RoomOptions, now: Instant) -> Result<(), Refusal> {
+    /// Makes a room that stays. Says which of this name it is.
+    pub fn create(&mut self, room: RoomName, options: RoomOptions, now: Instant) -> Result<u64, Refusal> {
         if self.names.contains_key(&room) {
             return Err(Refusal::RoomExists);
         }
-        self.begin(room, options, true, now);
-        Ok(())
+        let key = self.begin(room, options, now);
+        self.in_hall(key, now, |hall| {
+            hall.permanent = true;
+            hall.life
+        })
     }
 
     /// Sends everybody out and ends a room.
@@ -103,11 +121,19 @@ impl Core {
         }
     }
 
-    /// Somebody enters; the room begins if it is not there. Of a refusal nothing remains.
-    pub fn join(&mut self, room: &RoomName, peer: PeerId, entry: Entry, arrival: Arrival, now: Instant) -> Result<Joined, Refusal> {
+    /// Somebody who was let in enters; the room begins if it is not there. Of a refusal nothing remains.
+    pub fn join(
+        &mut self,
+        room: &RoomName,
+        peer: PeerId,
+        entry: Entry,
+        secret: Secret,
+        arrival: Arrival,
+        now: Instant,
+    ) -> Result<Joined, Refusal> {
         let known = self.names.get(room).copied();
-        let key = known.unwrap_or_else(|| self.begin(room.clone(), entry.options, false, now));
-        let entered = self.enter(key, peer, entry, arrival, now);
+        let key = known.unwrap_or_else(|| self.begin(room.clone(), entry.options, now));
+        let entered = self.enter(key, peer, entry, secret, arrival, now);
         match &entered {
             Ok(_) => tracing::info!(%room, %peer, "join"),
             Err(refusal) => {
@@ -120,9 +146,9 @@ impl Core {
         entered
     }
 
-    fn enter(&mut self, key: usize, peer: PeerId, entry: Entry, arrival: Arrival, now: Instant) -> Result<Joined, Refusal> {
+    fn enter(&mut self, key: usize, peer: PeerId, entry: Entry, secret: Secret, arrival: Arrival, now: Instant) -> Result<Joined, Refusal> {
         let Arrival { mut media, negotiated, declared } = arrival;
-        let (identity, viewer) = (entry.profile.identity.clone(), entry.viewer);
+        let (identity, viewer, rights) = (entry.profile.identity.clone(), entry.viewer, entry.rights);
         let older = self.in_hall(key, now, |hall| hall.people.find_identity(&identity))?;
         let tracks = self.in_hall(key, now, |hall| hall.join(peer, entry, &negotiated, &declared, now))??;
         if !self.demux.add(peer, media.ufrag()) {
@@ -131,7 +157,7 @@ impl Core {
         }
         tracks.iter().for_each(|t| media.set_track(&t.mid, Some(t.track)));
         self.timers.set(Waiter::Peer(peer), Some(media.timeout()));
-        self.members.insert(peer, Member { hall: key, viewer, media, touched: false });
+        self.members.insert(peer, Member { hall: key, viewer, receives: rights.subscribe, secret, attachment: 0, media, touched: false });
         self.present = None;
         self.counters.joins += 1;
         if let Some(older) = older {
@@ -141,8 +167,12 @@ impl Core {
         self.settle(key, now);
         self.in_hall(key, now, |hall| {
             hall.listen(peer);
-            let (filler, snapshot) = (hall.options().filler, hall.people.snapshot());
-            (Joined { peer, identity, filler, tracks, snapshot }, hall.room.speakers().to_vec())
+            let mut snapshot = hall.people.snapshot();
+            if !rights.moderate {
+                snapshot.lobby.clear();
+            }
+            let (filler, life) = (hall.options().filler, hall.life);
+            (Joined { peer, identity, filler, tracks, rights, snapshot, life }, hall.room.speakers().to_vec())
         })
         .map(|(joined, speakers)| {
             if !speakers.is_empty() {
@@ -168,6 +198,10 @@ impl Core {
             return Err(Refusal::ViewerPublishes);
         }
         let before: Vec<NumberedSection> = member.media.tracks().map(|(mid, track)| NumberedSection { mid, track }).collect();
+        let ended: Vec<String> = member.media.trackless().collect();
+        let known = Known { tracks: &before, ended: &ended };
+        self.in_hall(key, now, |hall| hall.check_offer(peer, &offer, declared, known))??;
+        let Some(member) = self.members.get_mut(&peer) else { return Err(PeopleError::NoParticipant(peer).into()) };
         let Ok(answered) = catch_unwind(AssertUnwindSafe(|| member.media.offer(offer, publish, now))) else {
             self.on_panic(peer, now);
             return Err(Refusal::Broken);
@@ -175,7 +209,7 @@ impl Core {
         let (answer, negotiated) = answered?;
         self.demux.rename(peer, member.media.ufrag());
         self.present = None;
-        let tracks = match self.in_hall(key, now, |hall| hall.negotiate(peer, &negotiated, declared, &before, now))? {
+        let tracks = match self.in_hall(key, now, |hall| hall.negotiate(peer, &negotiated, declared, known, now))? {
             Ok(tracks) => tracks,
             Err(refusal) => {
                 // Connection and room no longer agree on what there is.
@@ -207,8 +241,11 @@ impl Core {
         done
     }
 
-    /// Somebody leaves or is sent out.
+    /// Somebody leaves, in the lobby or in the room.
     pub fn leave(&mut self, room: &RoomName, peer: PeerId, reason: LeaveReason, now: Instant) -> Result<(), Refusal> {
+        if self.stop_waiting(room, peer, now) {
+            return Ok(());
+        }
         let key = self.hall_of(room, peer)?;
         self.remove(peer, reason, now);
         self.settle(key, now);
@@ -221,6 +258,12 @@ impl Core {
             self.remove(peer, reason, now);
             self.settle(key, now);
         }
+    }
+
+    /// Who is in a room.
+    pub fn roster(&self, room: &RoomName) -> Result<Snapshot, Refusal> {
+        let key = self.names.get(room).ok_or(Refusal::NoRoom)?;
+        self.halls[*key].as_ref().map(|hall| hall.people.snapshot()).ok_or(Refusal::NoRoom)
     }
 
     /// A room from outside.
@@ -243,8 +286,8 @@ impl Core {
         self.notices.pop_front()
     }
 
-    /// A room that is over.
-    pub fn poll_ended(&mut self) -> Option<RoomName> {
+    /// A room that is over, and which of its name it was.
+    pub fn poll_ended(&mut self) -> Option<(RoomName, u64)> {
         self.ended.pop_front()
     }
 
@@ -308,12 +351,13 @@ impl Core {
 
     // Inside.
 
-    fn begin(&mut self, name: RoomName, options: RoomOptions, permanent: bool, now: Instant) -> usize {
+    fn begin(&mut self, name: RoomName, options: RoomOptions, now: Instant) -> usize {
         let key = self.halls.iter().position(Option::is_none).unwrap_or_else(|| {
             self.halls.push(None);
             self.halls.len() - 1
         });
-        let hall = Hall::new(name.clone(), options, permanent, self.rng.fork(), now);
+        self.lives += 1;
+        let hall = Hall::new(name.clone(), options, self.lives, &self.limits, self.rng.fork(), now);
         self.timers.set(Waiter::Hall(key), hall.timeout());
         self.halls[key] = Some(hall);
         self.names.insert(name, key);
@@ -329,7 +373,8 @@ impl Core {
         for peer in &hall.members {
             self.forget(*peer, &hall.name, reason, now);
         }
-        self.ended.push_back(hall.name);
+        self.notices.extend(hall.people.lobby().iter().map(|waiting| (waiting.peer, Notice::NotAdmitted)));
+        self.ended.push_back((hall.name, hall.life));
     }
 
     fn hall_of(&self, room: &RoomName, peer: PeerId) -> Result<usize, Refusal> {

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::command::{Declared, Entry, NumberedSection, Refusal, RoomInfo, RoomOptions};
+use crate::auth::Publish;
 use crate::id::{PeerId, RoomName, TrackId};
-use crate::limits::EMPTY_ROOM_LIFE;
-use crate::people::{self, Audience, LeaveReason, Numbered, People, Source, TrackInfo};
+use crate::limits::{EMPTY_ROOM_LIFE, Limits};
+use crate::people::{self, Audience, LeaveReason, Numbered, People, PeopleError, Source, TrackInfo};
 use crate::room::{self, Room, RoomConfig, TrackSpec};
 use crate::rtp::Kind;
-use crate::webrtc::{Negotiated, Published};
+use crate::webrtc::{Negotiated, Offer, Published};
 
 /// A room with its people.
 pub struct Hall {
@@ -23,6 +24,8 @@ pub struct Hall {
     pub members: Vec<PeerId>,
     /// Stays when it is empty.
     pub permanent: bool,
+    /// Which room of this name it is, counted by the shard.
+    pub life: u64,
     options: RoomOptions,
     empty_since: Option<Instant>,
     /// The next packet panics: how a defect is made for a test.
@@ -32,14 +35,15 @@ pub struct Hall {
 
 impl Hall {
     /// An empty room.
-    pub fn new(name: RoomName, options: RoomOptions, permanent: bool, rng: fastrand::Rng, now: Instant) -> Hall {
+    pub fn new(name: RoomName, options: RoomOptions, life: u64, limits: &Limits, rng: fastrand::Rng, now: Instant) -> Hall {
         let room = Room::new(RoomConfig { filler: options.filler }, rng);
         Hall {
             name,
             room,
-            people: People::new(),
+            people: People::new(options.settings, limits.clone()),
             members: vec![],
-            permanent,
+            permanent: false,
+            life,
             options,
             empty_since: Some(now),
             #[cfg(test)]
@@ -54,7 +58,16 @@ impl Hall {
 
     /// From outside.
     pub fn info(&self) -> RoomInfo {
-        RoomInfo { name: self.name.clone(), options: self.options, permanent: self.permanent, snapshot: self.people.snapshot() }
+        RoomInfo {
+            name: self.name.clone(),
+            options: self.options,
+            permanent: self.permanent,
+            settings: self.people.settings(),
+            participants: self.people.participants().len(),
+            viewers: self.people.viewer_count(),
+            tracks: self.room.track_count(),
+            waiting: self.people.lobby().len(),
+        }
     }
 
     /// Somebody enters, with what their offer brought. Nothing remains of a refusal. They are told things only from [`Hall::listen`] on.
@@ -69,12 +82,13 @@ impl Hall {
         if entry.viewer && !offer.published.is_empty() {
             return Err(Refusal::ViewerPublishes);
         }
-        self.people.handle(people::Input::Join { peer, profile: entry.profile, viewer: entry.viewer }, now)?;
+        let Entry { profile, viewer, rights, address, options: _ } = entry;
+        self.people.handle(people::Input::Join { peer, profile, viewer, rights, address }, now)?;
         if let Err(refused) = self.room.handle(room::Input::Join { peer }, now) {
             self.leave(peer, LeaveReason::Left, now);
             return Err(refused.into());
         }
-        match self.negotiate(peer, offer, declared, &[], now) {
+        match self.negotiate(peer, offer, declared, Known::default(), now) {
             Ok(tracks) => Ok(tracks),
             Err(refused) => {
                 self.leave(peer, LeaveReason::Left, now);
@@ -89,24 +103,38 @@ impl Hall {
         self.empty_since = None;
     }
 
-    /// What an offer of a peer changed. `before`: the tracks it had. Returns those it has now.
+    /// Whether somebody may publish all that an offer adds. Nothing changes.
+    pub fn check_offer(&self, peer: PeerId, offer: &Offer, declared: &[Declared], known: Known) -> Result<(), Refusal> {
+        let publishable = self.people.publishable(peer);
+        let added = offer.sections.iter().filter(|s| s.publishes && !known.has(&s.mid));
+        for section in added {
+            let kind = if section.video { Kind::Video } else { Kind::Audio };
+            check_source(source_of(kind, declared, &section.mid), publishable)?;
+        }
+        Ok(())
+    }
+
+    /// What an offer of a peer changed. `known`: the send sections it had. Returns the tracks it has now.
     pub fn negotiate(
         &mut self,
         peer: PeerId,
         offer: &Negotiated,
         declared: &[Declared],
-        before: &[NumberedSection],
+        known: Known,
         now: Instant,
     ) -> Result<Vec<NumberedSection>, Refusal> {
-        for old in before.iter().filter(|old| !offer.published.iter().any(|p| p.mid == old.mid)) {
-            self.room.handle(room::Input::Unpublish { track: old.track }, now)?;
-            self.people.handle(people::Input::Unpublish { track: old.track }, now)?;
+        for old in known.tracks.iter().filter(|old| !offer.published.iter().any(|p| p.mid == old.mid)) {
+            self.unpublish(old.track, now)?;
         }
         let mut tracks = vec![];
         for published in &offer.published {
-            let track = match before.iter().find(|old| old.mid == published.mid) {
+            let track = match known.tracks.iter().find(|old| old.mid == published.mid) {
                 Some(old) => old.track,
-                None => self.publish(peer, published, declared.iter().find(|d| d.mid == published.mid), now)?,
+                None => match self.publish(peer, published, declared, now) {
+                    // A moderator ended its track, and the client has not taken notice yet.
+                    Err(Refusal::People(PeopleError::NotPublishable(_))) if known.has(&published.mid) => continue,
+                    published => published?,
+                },
             };
             tracks.push(NumberedSection { mid: published.mid.clone(), track });
         }
@@ -122,20 +150,23 @@ impl Hall {
         Ok(tracks)
     }
 
-    fn publish(&mut self, peer: PeerId, section: &Published, declared: Option<&Declared>, now: Instant) -> Result<TrackId, Refusal> {
-        let source = match (declared.map(|d| d.source), section.kind) {
-            (Some(source @ (Source::Microphone | Source::ScreenAudio)), Kind::Audio) => source,
-            (Some(source @ (Source::Camera | Source::Screen)), Kind::Video) => source,
-            (_, Kind::Audio) => Source::Microphone,
-            (_, Kind::Video) => Source::Camera,
-        };
-        let muted = declared.is_some_and(|d| d.muted);
+    fn publish(&mut self, peer: PeerId, section: &Published, declared: &[Declared], now: Instant) -> Result<TrackId, Refusal> {
+        let source = source_of(section.kind, declared, &section.mid);
+        check_source(source, self.people.publishable(peer))?;
+        let muted = declared.iter().any(|d| d.mid == section.mid && d.muted);
         let screen = matches!(source, Source::Screen | Source::ScreenAudio);
         let track = self.room.new_track_id();
         let spec = TrackSpec { kind: section.kind, screen, layers: section.layers, muted };
         self.room.handle(room::Input::Publish { peer, track, spec }, now)?;
         self.people.handle(people::Input::Publish { peer, track: TrackInfo { track, source, muted } }, now)?;
         Ok(track)
+    }
+
+    /// A track ends.
+    pub fn unpublish(&mut self, track: TrackId, now: Instant) -> Result<(), Refusal> {
+        self.room.handle(room::Input::Unpublish { track }, now)?;
+        self.people.handle(people::Input::Unpublish { track }, now)?;
+        Ok(())
     }
 
     /// Somebody is out, wherever they were.
@@ -149,14 +180,20 @@ impl Hall {
         }
     }
 
-    /// A track of this peer changes its mute state.
-    pub fn mute(&mut self, peer: PeerId, track: TrackId, muted: bool, now: Instant) -> Result<(), Refusal> {
-        let owns = self.people.participant(peer).is_some_and(|p| p.tracks.iter().any(|t| t.track == track));
-        if !owns {
-            return Err(people::PeopleError::NoTrack(track).into());
+    /// Somebody mutes or unmutes a track of their own; a moderator mutes any.
+    pub fn mute(&mut self, by: PeerId, track: TrackId, muted: bool, now: Instant) -> Result<(), Refusal> {
+        let owner = self.people.owner(track).ok_or(PeopleError::NoTrack(track))?;
+        // Whether somebody is heard again is for themselves to say.
+        if owner != by && !(muted && self.people.may_moderate(by)) {
+            return Err(PeopleError::NotAllowed.into());
         }
+        self.set_muted(track, muted, Some(by), now)
+    }
+
+    /// `by`: a moderator or the owner; `None`: the API.
+    pub fn set_muted(&mut self, track: TrackId, muted: bool, by: Option<PeerId>, now: Instant) -> Result<(), Refusal> {
         self.room.handle(room::Input::Mute { track, muted }, now)?;
-        self.people.handle(people::Input::Mute { track, muted }, now)?;
+        self.people.handle(people::Input::Mute { track, muted, by }, now)?;
         Ok(())
     }
 
@@ -191,4 +228,33 @@ impl Hall {
         let life: Duration = EMPTY_ROOM_LIFE;
         self.empty_since.filter(|_| !self.permanent).map(|since| since + life)
     }
+}
+
+/// The send sections that a peer had before an offer.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Known<'a> {
+    /// Those with a track.
+    pub tracks: &'a [NumberedSection],
+    /// The `a=mid` of those whose track was ended by a moderator.
+    pub ended: &'a [String],
+}
+
+impl Known<'_> {
+    fn has(&self, mid: &str) -> bool {
+        self.tracks.iter().any(|old| old.mid == mid) || self.ended.iter().any(|old| old == mid)
+    }
+}
+
+/// What a send section carries: what the client says, if it can be, else the usual.
+fn source_of(kind: Kind, declared: &[Declared], mid: &str) -> Source {
+    match (declared.iter().find(|d| d.mid == mid).map(|d| d.source), kind) {
+        (Some(source @ (Source::Microphone | Source::ScreenAudio)), Kind::Audio) => source,
+        (Some(source @ (Source::Camera | Source::Screen)), Kind::Video) => source,
+        (_, Kind::Audio) => Source::Microphone,
+        (_, Kind::Video) => Source::Camera,
+    }
+}
+
+fn check_source(source: Source, publishable: Publish) -> Result<(), PeopleError> {
+    if source.is_in(publishable) { Ok(()) } else { Err(PeopleError::NotPublishable(source.label())) }
 }

@@ -20,10 +20,10 @@ use tokio::sync::{mpsc, oneshot};
 use super::command::{Command, Notice};
 use super::core::Core;
 use crate::id::{PeerId, RoomName};
-use crate::limits::SHARD_COMMANDS_MAX;
+use crate::limits::{Limits, SHARD_COMMANDS_MAX};
 use crate::metrics::{DropReason, ShardMetrics};
 use crate::net::udp::{Received, Run, UdpPort};
-use crate::people::LeaveReason;
+use crate::people::{Doorway, LeaveReason};
 use crate::webrtc::Path;
 
 /// Batches read before anything is sent: reading first keeps publishers' packets from overflowing the kernel's buffer.
@@ -47,12 +47,14 @@ pub struct ShardConfig {
     pub advertised: Vec<(IpAddr, Option<u16>)>,
     /// A moment and its NTP time.
     pub epoch: (Instant, u64),
+    /// What an operator allows.
+    pub limits: Limits,
     /// Seed of everything random that is not a secret.
     pub seed: u64,
     /// Where it counts.
     pub metrics: ShardMetrics,
-    /// Where it says that a room is over.
-    pub ended: mpsc::Sender<RoomName>,
+    /// Where it says that a room is over, and which of its name it was.
+    pub ended: mpsc::Sender<(RoomName, u64)>,
 }
 
 /// The way to a running shard.
@@ -116,7 +118,7 @@ struct Shard {
     own_addresses: bool,
     readers: HashMap<PeerId, mpsc::Sender<Notice>>,
     metrics: ShardMetrics,
-    ended: mpsc::Sender<RoomName>,
+    ended: mpsc::Sender<(RoomName, u64)>,
     stopped: Option<oneshot::Sender<()>>,
 }
 
@@ -130,7 +132,7 @@ impl Shard {
         } else {
             config.advertised.iter().map(|(ip, port)| SocketAddr::new(*ip, port.unwrap_or(number))).collect()
         };
-        let core = Core::new(config.epoch, fastrand::Rng::with_seed(config.seed));
+        let core = Core::new(config.epoch, config.limits, fastrand::Rng::with_seed(config.seed));
         Shard {
             core,
             port,
@@ -224,21 +226,25 @@ impl Shard {
     /// Hands notices to their readers. One who does not read is sent out, which makes notices in turn.
     fn notify(&mut self, now: Instant) {
         while let Some((peer, notice)) = self.core.poll_notice() {
-            let closed = match &notice {
-                Notice::Closed(reason) => Some(*reason),
-                Notice::Event(_) | Notice::Slots(_) | Notice::Speakers(_) => None,
+            let is_last = match &notice {
+                Notice::Closed(reason) => {
+                    self.metrics.count_leave(reason.label());
+                    true
+                }
+                Notice::NotAdmitted => true,
+                Notice::Event(_) | Notice::Slots(_) | Notice::Speakers(_) | Notice::Admitted => false,
             };
+            // Who has none is lost and may come back: then what was missed is told again.
             let Some(reader) = self.readers.get(&peer) else { continue };
             let sent = reader.try_send(notice);
-            if let Some(reason) = closed {
-                self.metrics.count_leave(reason.label());
+            if is_last {
                 self.readers.remove(&peer);
             } else if let Err(refused) = sent {
-                let reason = match refused {
-                    mpsc::error::TrySendError::Full(_) => LeaveReason::TooSlow,
-                    mpsc::error::TrySendError::Closed(_) => LeaveReason::Disconnected,
-                };
-                self.core.drop_reader(peer, reason, now);
+                self.readers.remove(&peer);
+                match refused {
+                    mpsc::error::TrySendError::Full(_) => self.core.drop_reader(peer, LeaveReason::TooSlow, now),
+                    mpsc::error::TrySendError::Closed(_) => self.core.lost_reader(peer, now),
+                }
             }
         }
         self.send();
@@ -248,8 +254,15 @@ impl Shard {
         match command {
             Command::Create { room, options, reply } => drop(reply.send(self.core.create(room, options, now))),
             Command::Close { room, reply } => drop(reply.send(self.core.close(&room, LeaveReason::RoomClosed, now))),
-            Command::Join { room, peer, entry, arrival, notices, reply } => {
-                let joined = self.core.join(&room, peer, entry, arrival, now);
+            Command::Knock { room, knock, earlier, notices, reply } => {
+                let answered = self.core.knock(&room, &knock, earlier.as_ref(), now);
+                if answered.as_ref().is_ok_and(|answered| answered.doorway == Doorway::Lobby) {
+                    self.readers.insert(knock.peer, notices);
+                }
+                let _ = reply.send(answered);
+            }
+            Command::Join { room, peer, entry, secret, arrival, notices, reply } => {
+                let joined = self.core.join(&room, peer, entry, secret, arrival, now);
                 if joined.is_ok() {
                     self.readers.insert(peer, notices);
                 }
@@ -260,8 +273,21 @@ impl Shard {
                 let _ = reply.send(self.core.offer(&room, peer, offer, &declared, now));
             }
             Command::Act { room, peer, action, reply } => drop(reply.send(self.core.act(&room, peer, action, now))),
+            Command::Resume { room, earlier, seq, notices, reply } => {
+                let resumed = self.core.resume(&room, &earlier, seq, now);
+                if resumed.is_ok()
+                    && let Some(old) = self.readers.insert(earlier.peer, notices)
+                {
+                    // It need not be read any more; who still reads it shall know.
+                    let _ = old.try_send(Notice::Closed(LeaveReason::Replaced));
+                }
+                let _ = reply.send(resumed);
+            }
+            Command::Lost { room, peer, attachment, reply } => drop(reply.send(self.core.lost(&room, peer, attachment, now))),
+            Command::Moderate { room, by, what, reply } => drop(reply.send(self.core.moderate(&room, by, what, now))),
             Command::Leave { room, peer, reason, reply } => drop(reply.send(self.core.leave(&room, peer, reason, now))),
             Command::Inspect { room, reply } => drop(reply.send(self.core.inspect(&room))),
+            Command::Roster { room, reply } => drop(reply.send(self.core.roster(&room))),
             Command::Stop { reply } => {
                 self.core.close_all(LeaveReason::ServerStopping, now);
                 self.stopped = Some(reply);

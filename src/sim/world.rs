@@ -10,7 +10,9 @@ use str0m_netem::{Input, LossModel, Netem, NetemConfig, Output, Probability, Ran
 
 use super::client::{Client, Kit};
 use super::wire::Audit;
+use crate::auth::{Rights, Secret};
 use crate::id::{PeerId, RoomName, TrackId};
+use crate::limits::Limits;
 use crate::people::{LeaveReason, Profile, Source};
 use crate::room::{Filler, View};
 use crate::shard::Core;
@@ -67,7 +69,7 @@ impl World {
     pub fn new(seed: u64, network: Network) -> World {
         let now = Instant::now();
         World {
-            core: Core::new((now, 3_900_000_000 << 32), fastrand::Rng::with_seed(seed)),
+            core: Core::new((now, 3_900_000_000 << 32), Limits::default(), fastrand::Rng::with_seed(seed)),
             now,
             start: now,
             clients: BTreeMap::new(),
@@ -109,7 +111,8 @@ impl World {
         let Joined { .. } = self.core.join(
             &self.room,
             peer,
-            Entry { profile, viewer, options: RoomOptions { filler, ..RoomOptions::default() } },
+            Entry { profile, viewer, rights: Rights::MODERATOR, address: None, options: RoomOptions { filler, ..RoomOptions::default() } },
+            secret_of(index),
             arrival,
             self.now,
         )?;
@@ -187,7 +190,7 @@ impl World {
 
     /// Somebody's track from this source.
     pub fn track(&self, index: usize, source: Source) -> TrackId {
-        let people = self.core.inspect(&self.room).expect("the room").snapshot.participants;
+        let people = self.core.roster(&self.room).expect("the room").participants;
         let person = people.iter().find(|p| p.peer == PeerId(index as u32)).expect("somebody in the roster");
         person.tracks.iter().find(|t| t.source == source).expect("such a track").track
     }
@@ -268,6 +271,11 @@ fn arrived(netem: &mut Netem<Parcel>, now: Instant, mut on: impl FnMut(Vec<u8>))
     while let Some(Output::Packet(Parcel(bytes))) = netem.poll_output() {
         on(bytes);
     }
+}
+
+/// With which a client resumes.
+fn secret_of(index: usize) -> Secret {
+    Secret::from_random((index as u128).to_be_bytes())
 }
 
 /// Making one costs a millisecond and none of the tests is about it.

@@ -19,6 +19,8 @@ const SSRC_LINES_MAX: usize = 24;
 pub struct OfferedSection {
     /// `a=mid`.
     pub mid: String,
+    /// It is video.
+    pub video: bool,
     /// It is audio or video, and the client sends there.
     pub publishes: bool,
     /// It is audio or video, and the client receives there.
@@ -178,7 +180,8 @@ fn section(lines: &[&str]) -> Result<OfferedSection, String> {
     let rids = lines.iter().find_map(|l| l.strip_prefix("a=simulcast:")).map_or(Ok(vec![]), sent_rids)?;
     let has = |attribute: &str| lines.contains(&attribute);
     let media = lines.first().is_some_and(|l| l.starts_with("m=audio ") || l.starts_with("m=video ")) && !has("a=inactive");
-    Ok(OfferedSection { mid: mid.to_string(), publishes: media && !has("a=recvonly"), receives: media && !has("a=sendonly"), rids })
+    let video = lines.first().is_some_and(|l| l.starts_with("m=video "));
+    Ok(OfferedSection { mid: mid.to_string(), video, publishes: media && !has("a=recvonly"), receives: media && !has("a=sendonly"), rids })
 }
 
 /// RFC 8853: `send a;b,c`. Of alternatives (`b,c`) the first counts; `~` marks a paused one. Nobody is sent simulcast, so none may be wished.

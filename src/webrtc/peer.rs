@@ -340,6 +340,19 @@ impl Peer {
         self.sections.iter().filter_map(|s| Some((s.mid.to_string(), s.track?)))
     }
 
+    /// The `a=mid` of the send sections without a track.
+    pub fn trackless(&self) -> impl Iterator<Item = String> + '_ {
+        self.sections.iter().filter(|s| s.track.is_none()).map(|s| s.mid.to_string())
+    }
+
+    /// A track is over; what still comes for it is dropped.
+    pub fn end_track(&mut self, track: TrackId) {
+        if let Some(section) = self.sections.iter_mut().find(|s| s.track == Some(track)) {
+            section.track = None;
+            self.sources.retain(|(_, t, _)| *t != track);
+        }
+    }
+
     /// The `a=mid` of a slot.
     pub fn slot_mid(&self, slot: SlotIndex) -> Option<&str> {
         self.slots.get(usize::from(slot.0)).map(|s| &*s.mid)

@@ -134,8 +134,17 @@ async fn who_never_connects_is_sent_out() {
     let (began, mut signal) = (Instant::now(), Signal::connect(&server.target, "ghost", None).await.expect("a socket"));
     let (client, offer) = Client::new(&BotKit::person("ghost"), began);
     let (tracks, name) = (client.sections(), "ghost".to_owned());
-    let join =
-        ClientMessage::Join { id: 1, name, role: Role::Participant, metadata: String::new(), mode: RoomMode::Conference, offer, tracks };
+    let join = ClientMessage::Join {
+        id: 1,
+        name,
+        role: Role::Participant,
+        metadata: String::new(),
+        mode: RoomMode::Conference,
+        offer,
+        tracks,
+        token: None,
+        rejoin: None,
+    };
     signal.say(&join).await.expect("said");
     let ServerMessage::Joined { participant, .. } = signal.hear().await.expect("an answer") else { panic!("not joined") };
 

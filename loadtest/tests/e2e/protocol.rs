@@ -43,7 +43,17 @@ async fn expect_closed(signal: &mut Signal) {
 
 fn join(offer: String, tracks: Vec<PublishedSection>) -> ClientMessage {
     let (name, metadata) = ("Ada".to_owned(), String::new());
-    ClientMessage::Join { id: 1, name, role: Role::Participant, metadata, mode: RoomMode::Conference, offer, tracks }
+    ClientMessage::Join {
+        id: 1,
+        name,
+        role: Role::Participant,
+        metadata,
+        mode: RoomMode::Conference,
+        offer,
+        tracks,
+        token: None,
+        rejoin: None,
+    }
 }
 
 /// A good `join`.
@@ -102,7 +112,10 @@ async fn a_viewer_cannot_publish() {
     let server = Server::start();
     let mut signal = connect(&server).await;
     let ClientMessage::Join { id, name, metadata, mode, offer, tracks, .. } = good_join() else { unreachable!("it is a join") };
-    signal.say(&ClientMessage::Join { id, name, role: Role::Viewer, metadata, mode, offer, tracks }).await.expect("said");
+    signal
+        .say(&ClientMessage::Join { id, name, role: Role::Viewer, metadata, mode, offer, tracks, token: None, rejoin: None })
+        .await
+        .expect("said");
     assert_eq!(code(&mut signal).await, ("viewer_cannot".to_owned(), Some(1)));
     expect_closed(&mut signal).await;
     server.stop().await;

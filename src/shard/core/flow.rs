@@ -51,7 +51,10 @@ impl Core {
                     let Some(hall) = &mut self.halls[key] else { continue };
                     match catch_unwind(AssertUnwindSafe(|| hall.handle_timeout(now))) {
                         Ok(()) if hall.is_over(now) => self.end(key, LeaveReason::RoomClosed, now),
-                        Ok(()) => self.settle(key, now),
+                        Ok(()) => {
+                            self.send_out_gone(key, now);
+                            self.settle(key, now);
+                        }
                         Err(_) => self.on_room_panic(key, now),
                     }
                 }
@@ -80,6 +83,8 @@ impl Core {
             PeerEvent::Packet { track, layer, packet } => self.forward(peer, track, layer, packet, now),
             PeerEvent::KeyframeRequest(slot) => self.tell_room(peer, |peer| room::Input::KeyframeRequest { peer, slot }, now),
             PeerEvent::Proven(path) => self.demux.prove(peer, path.remote),
+            // Slots of one who is not connected are never filled, and one who may not receive stays so.
+            PeerEvent::Connected if !self.members.get(&peer).is_some_and(|member| member.receives) => {}
             PeerEvent::Connected => self.tell_room(peer, |peer| room::Input::Connected { peer }, now),
             PeerEvent::Data { reliable, to, payload } => self.on_data(peer, reliable, to, &payload, now),
             PeerEvent::Closed(CloseReason::Client) => self.remove(peer, LeaveReason::Left, now),
@@ -87,6 +92,12 @@ impl Core {
                 self.remove(peer, LeaveReason::MediaLost, now);
             }
         }
+    }
+
+    /// Those whose signalling was lost for too long.
+    fn send_out_gone(&mut self, key: usize, now: Instant) {
+        let gone = self.halls[key].as_ref().map(|hall| hall.people.gone(now)).unwrap_or_default();
+        gone.into_iter().for_each(|peer| self.remove(peer, LeaveReason::Disconnected, now));
     }
 
     fn tell_room(&mut self, peer: PeerId, input: impl FnOnce(PeerId) -> room::Input, now: Instant) {
