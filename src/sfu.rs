@@ -247,9 +247,9 @@ impl Sfu {
         let shard = &self.shards[hold.shard];
         let offer = Offer::parse(offer)?;
         let (media, answer, negotiated) = Peer::accept(&shard.media, offer, hold.publish, self.epoch, Instant::now())?;
-        let arrival = Arrival { media: Box::new(media), negotiated, declared };
-        let (room, shown) = (hold.room.clone(), secret.clone());
-        let command = |reply| Command::Join { room, peer, entry, secret: shown, arrival, notices: told, reply };
+        let arrival = Arrival { media: Box::new(media), negotiated, declared, secret: secret.clone() };
+        let room = hold.room.clone();
+        let command = |reply| Command::Join { room, peer, entry, arrival, notices: told, reply };
         let joined = self.ask(hold.shard, command).await??;
         self.change(&hold.room, |place| place.begun = place.begun.max(joined.life));
         Ok(Opened { joined, answer: answer.print(), secret, notices })

@@ -57,9 +57,17 @@ pub async fn connect(
     let upgrade = upgrade.map_err(|_| Error::new(Code::NotWebSocket, "this address speaks WebSocket only"))?;
     let place = app.take_socket().ok_or_else(|| Error::new(Code::TooManySockets, "the server has no place for another connection"))?;
     Ok(upgrade.max_message_size(SIGNAL_BYTES_READ_MAX).max_frame_size(SIGNAL_BYTES_READ_MAX).on_upgrade(async move |socket| {
-        serve(Line::new(socket, app.sfu.limits().message_bytes), &app, &room, address).await;
+        serve(Line::new(socket, app.sfu.limits().message_bytes), At { app: &app, room: &room, address }).await;
         drop(place);
     }))
+}
+
+/// Where somebody is at the door, and from where.
+#[derive(Clone, Copy)]
+struct At<'a> {
+    app: &'a App,
+    room: &'a RoomName,
+    address: IpAddr,
 }
 
 /// Somebody who is in the room.
@@ -101,10 +109,10 @@ impl From<Unfit> for Turned {
     }
 }
 
-async fn serve(mut line: Line, app: &App, room: &RoomName, address: IpAddr) {
+async fn serve(mut line: Line, at: At<'_>) {
     let entered = tokio::select! {
-        entered = enter(&mut line, app, room, address) => entered,
-        () = app.stopping() => Err(turned(None, Code::Stopping, "the server is stopping")),
+        entered = enter(&mut line, at) => entered,
+        () = at.app.stopping() => Err(turned(None, Code::Stopping, "the server is stopping")),
     };
     let end = match entered {
         Ok((mut participant, greeting)) => {
@@ -118,7 +126,7 @@ async fn serve(mut line: Line, app: &App, room: &RoomName, address: IpAddr) {
     match end {
         None | Some(End::Closed(_)) => line.close().await,
         Some(End::TooLarge) => {
-            let bytes = app.sfu.limits().message_bytes;
+            let bytes = at.app.sfu.limits().message_bytes;
             let error = Error::new(Code::TooLarge, format!("a message has at most {bytes} bytes"));
             if line.say(&error.to_message(None)).await.is_ok() {
                 line.close().await;
@@ -133,12 +141,12 @@ fn turned(id: Option<u32>, code: Code, message: &str) -> Turned {
 }
 
 /// Hears the first message and enters the room, or comes back to it; the greeting is to be said first.
-async fn enter<'a>(line: &mut Line, app: &'a App, room: &'a RoomName, address: IpAddr) -> Result<(Participant<'a>, ServerMessage), Turned> {
+async fn enter<'a>(line: &mut Line, at: At<'a>) -> Result<(Participant<'a>, ServerMessage), Turned> {
     let first = timeout(JOIN_TIMEOUT, line.hear()).await.map_err(|_| turned(None, Code::JoinTimeout, "no join came in time"))?;
-    let sfu = &*app.sfu;
+    let (sfu, room) = (&*at.app.sfu, at.room);
     let (peer, attachment, notices, greeting) = match said(&text_of(&first?)?)? {
         Said::Join { id, wish, offer, declared } => {
-            let opened = join(line, app, room, address, id, wish, (&offer, declared)).await?;
+            let opened = join(line, at, id, wish, &offer, declared).await?;
             let greeting = wire_joined(id, &opened);
             (opened.joined.peer, 0, opened.notices, greeting)
         }
@@ -158,15 +166,8 @@ async fn enter<'a>(line: &mut Line, app: &'a App, room: &'a RoomName, address: I
 }
 
 /// Enters, after waiting in the lobby where there is one.
-async fn join(
-    line: &mut Line,
-    app: &App,
-    room: &RoomName,
-    address: IpAddr,
-    id: u32,
-    wish: Wish,
-    offer: (&str, Vec<Declared>),
-) -> Result<Opened, Turned> {
+async fn join(line: &mut Line, at: At<'_>, id: u32, wish: Wish, offer: &str, declared: Vec<Declared>) -> Result<Opened, Turned> {
+    let At { app, room, address } = at;
     let unfit = |error: Error| Unfit { id: Some(id), error };
     let grants = app.admit(wish.token.as_deref(), address, room).map_err(unfit)?;
     let Wish { name, metadata, viewer, options, token: _, earlier } = wish;
@@ -188,7 +189,7 @@ async fn join(
         admitted?;
     }
     let secret = Secret::from_random(random_bytes().map_err(unfit)?);
-    Ok(app.sfu.enter(knocked, offer.0, offer.1, secret).await.map_err(|refusal| unfit(refusal.into()))?)
+    Ok(app.sfu.enter(knocked, offer, declared, secret).await.map_err(|refusal| unfit(refusal.into()))?)
 }
 
 /// Waits in the lobby for a moderator.

@@ -230,6 +230,8 @@ pub struct Arrival {
     pub negotiated: webrtc::Negotiated,
     /// What its send sections carry.
     pub declared: Vec<Declared>,
+    /// With which signalling is resumed.
+    pub secret: Secret,
 }
 
 /// A room from outside.
@@ -293,8 +295,6 @@ pub enum Command {
         peer: PeerId,
         /// Who.
         entry: Entry,
-        /// With which they resume.
-        secret: Secret,
         /// The media side, its offer already accepted.
         arrival: Arrival,
         /// Where it is told things.

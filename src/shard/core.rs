@@ -122,18 +122,10 @@ impl Core {
     }
 
     /// Somebody who was let in enters; the room begins if it is not there. Of a refusal nothing remains.
-    pub fn join(
-        &mut self,
-        room: &RoomName,
-        peer: PeerId,
-        entry: Entry,
-        secret: Secret,
-        arrival: Arrival,
-        now: Instant,
-    ) -> Result<Joined, Refusal> {
+    pub fn join(&mut self, room: &RoomName, peer: PeerId, entry: Entry, arrival: Arrival, now: Instant) -> Result<Joined, Refusal> {
         let known = self.names.get(room).copied();
         let key = known.unwrap_or_else(|| self.begin(room.clone(), entry.options, now));
-        let entered = self.enter(key, peer, entry, secret, arrival, now);
+        let entered = self.enter(key, peer, entry, arrival, now);
         match &entered {
             Ok(_) => tracing::info!(%room, %peer, "join"),
             Err(refusal) => {
@@ -146,8 +138,8 @@ impl Core {
         entered
     }
 
-    fn enter(&mut self, key: usize, peer: PeerId, entry: Entry, secret: Secret, arrival: Arrival, now: Instant) -> Result<Joined, Refusal> {
-        let Arrival { mut media, negotiated, declared } = arrival;
+    fn enter(&mut self, key: usize, peer: PeerId, entry: Entry, arrival: Arrival, now: Instant) -> Result<Joined, Refusal> {
+        let Arrival { mut media, negotiated, declared, secret } = arrival;
         let (identity, viewer, rights) = (entry.profile.identity.clone(), entry.viewer, entry.rights);
         let older = self.in_hall(key, now, |hall| hall.people.find_identity(&identity))?;
         let tracks = self.in_hall(key, now, |hall| hall.join(peer, entry, &negotiated, &declared, now))??;

@@ -261,8 +261,8 @@ impl Shard {
                 }
                 let _ = reply.send(answered);
             }
-            Command::Join { room, peer, entry, secret, arrival, notices, reply } => {
-                let joined = self.core.join(&room, peer, entry, secret, arrival, now);
+            Command::Join { room, peer, entry, arrival, notices, reply } => {
+                let joined = self.core.join(&room, peer, entry, arrival, now);
                 if joined.is_ok() {
                     self.readers.insert(peer, notices);
                 }

@@ -106,13 +106,12 @@ impl World {
         let viewer = kit.layers == 0 && !kit.microphone;
         let name = if viewer { String::new() } else { format!("n{index}") };
         let profile = Profile { identity: identity.to_string(), name, metadata: String::new() };
-        let arrival = Arrival { media: Box::new(media), negotiated, declared };
+        let arrival = Arrival { media: Box::new(media), negotiated, declared, secret: secret_of(index) };
         let peer = PeerId(index as u32);
         let Joined { .. } = self.core.join(
             &self.room,
             peer,
             Entry { profile, viewer, rights: Rights::MODERATOR, address: None, options: RoomOptions { filler, ..RoomOptions::default() } },
-            secret_of(index),
             arrival,
             self.now,
         )?;

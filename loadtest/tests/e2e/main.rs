@@ -6,6 +6,7 @@
 mod data;
 mod hostile;
 mod load;
+mod moderation;
 mod network;
 mod operations;
 mod pages;
