@@ -14,3 +14,4 @@ mod people;
 mod protocol;
 mod rest;
 mod server;
+mod strangers;

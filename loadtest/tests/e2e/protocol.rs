@@ -13,16 +13,16 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::server::{SOON, Server};
 
-async fn connect(server: &Server) -> Signal {
+pub(crate) async fn connect(server: &Server) -> Signal {
     Signal::connect(&server.target, "words", None).await.unwrap_or_else(|error| panic!("{error}"))
 }
 
-async fn hear(signal: &mut Signal) -> Result<ServerMessage, Gone> {
+pub(crate) async fn hear(signal: &mut Signal) -> Result<ServerMessage, Gone> {
     timeout(SOON, signal.hear()).await.expect("it says something in time")
 }
 
 /// The code of the error that comes next but news; with the number of the request.
-async fn code(signal: &mut Signal) -> (String, Option<u32>) {
+pub(crate) async fn code(signal: &mut Signal) -> (String, Option<u32>) {
     loop {
         match hear(signal).await.unwrap_or_else(|gone| panic!("{gone}")) {
             ServerMessage::Error { id, error } => {
@@ -36,7 +36,7 @@ async fn code(signal: &mut Signal) -> (String, Option<u32>) {
 }
 
 /// Nothing more is said, and the socket is closed.
-async fn expect_closed(signal: &mut Signal) {
+pub(crate) async fn expect_closed(signal: &mut Signal) {
     let end = hear(signal).await;
     assert!(matches!(end, Err(Gone::Closed(_))), "{end:?}");
 }
@@ -57,7 +57,7 @@ fn join(offer: String, tracks: Vec<PublishedSection>) -> ClientMessage {
 }
 
 /// A good `join`.
-fn good_join() -> ClientMessage {
+pub(crate) fn good_join() -> ClientMessage {
     let (client, offer) = Client::new(&BotKit::person("Ada"), Instant::now());
     join(offer, client.sections())
 }
