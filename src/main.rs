@@ -54,7 +54,7 @@ fn serve(path: Option<&Path>) -> Result<(), String> {
 }
 
 fn load(path: Option<&Path>) -> Result<Config, ConfigError> {
-    Config::load(path, std::env::vars_os())
+    Config::load(path, std::env::vars_os(), ninefold::config::Purpose::Machine)
 }
 
 /// Logs go to stderr; stdout has the one line that says where the server listens.
