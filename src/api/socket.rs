@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use super::App;
 use super::error::{Code, Error, ErrorResponse};
-use super::extract::{InRoom, OwnOrigin};
+use super::extract::{ClientAddress, InRoom, OwnOrigin};
 use super::line::{End, Heard, Line};
 use super::protocol::ServerMessage;
 use super::translate::{Said, Unfit, said, wire_answered, wire_joined, wire_notice};
@@ -38,17 +38,19 @@ pub const PATH: &str = "/api/v1/rooms/{room}/socket";
         (status = 400, description = "`bad_room_name`", body = ErrorResponse),
         (status = 403, description = "`foreign_origin`", body = ErrorResponse),
         (status = 426, description = "`not_websocket`", body = ErrorResponse),
+        (status = 429, description = "`too_many_requests`", body = ErrorResponse),
         (status = 503, description = "`too_many_sockets`", body = ErrorResponse),
     )
 )]
 pub async fn connect(
     State(app): State<App>,
     _: OwnOrigin,
+    client: ClientAddress,
     InRoom(room): InRoom,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Error> {
     let upgrade = upgrade.map_err(|_| Error::new(Code::NotWebSocket, "this address speaks WebSocket only"))?;
-    let place = app.take_socket().ok_or_else(|| Error::new(Code::TooManySockets, "the server has no place for another connection"))?;
+    let place = app.take_socket(client.0)?;
     Ok(upgrade.max_message_size(SIGNAL_BYTES_READ_MAX).max_frame_size(SIGNAL_BYTES_READ_MAX).on_upgrade(async move |socket| {
         serve(Line::new(socket), &app, &room).await;
         drop(place);
