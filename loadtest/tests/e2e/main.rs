@@ -13,3 +13,4 @@ mod people;
 mod protocol;
 mod rest;
 mod server;
+mod settings;
