@@ -166,6 +166,11 @@ mod tests {
     use super::*;
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD;
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsConnector;
+    use tokio_rustls::rustls::pki_types::ServerName;
+    use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
     /// Files of this test only, gone with it.
     struct Pair(PathBuf);
@@ -249,6 +254,39 @@ mod tests {
             let error = pair.open().err().expect("it is wrong");
             assert!(error.starts_with(begin) && error.contains(part), "{error}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_handshake_with_the_certificate_of_the_files() {
+        let pair = Pair::new("handshake");
+        let (cert, key) = made();
+        std::fs::write(pair.cert(), &cert).expect("written");
+        std::fs::write(pair.key(), &key).expect("written");
+        let tls = pair.open().expect("a pair");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(cert.as_bytes()).expect("PEM")).expect("a certificate");
+        let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+        let mut client =
+            builder.with_safe_default_protocol_versions().expect("versions").with_root_certificates(roots).with_no_client_auth();
+        client.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let connector = TlsConnector::from(Arc::new(client));
+        let dial = async {
+            let stream = TcpStream::connect(address).await.expect("it listens");
+            connector.connect(ServerName::try_from("localhost").expect("a name"), stream).await
+        };
+        let take = async { tls.accept(listener.accept().await.expect("somebody comes").0).await };
+        let (dialled, taken) = tokio::join!(dial, take);
+        assert_eq!(dialled.expect("it trusts the certificate").get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
+        assert!(taken.is_ok());
+
+        // Whoever speaks something else is no reason to wait.
+        let strange = async { TcpStream::connect(address).await?.write_all(b"GET / HTTP/1.1\r\n\r\n").await };
+        let take = async { tls.accept(listener.accept().await.expect("somebody comes").0).await };
+        let (_, taken) = tokio::join!(strange, take);
+        assert!(taken.is_err());
     }
 
     #[test]
