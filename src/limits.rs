@@ -103,6 +103,15 @@ pub const DATA_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of a data channel message that SCTP reassembles: enough to see that one is too long, drop it and go on. Beyond: refused by SCTP.
 pub const DATA_BYTES_READ_MAX: usize = 64 * 1024;
 
+/// Keys that tokens may be signed with: one for each application, and one that replaces it. More in the settings: refused.
+pub const KEYS_MAX: usize = 16;
+/// Characters of a key's id. Longer in the settings: refused.
+pub const KEY_ID_CHARS_MAX: usize = 64;
+/// Bytes of a key's secret; more make it no safer. More in the settings: refused.
+pub const KEY_BYTES_MAX: usize = 1024;
+/// Bytes of a token: the longest metadata as base64, a name and some claims that we ignore. Longer: refused unread.
+pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
+
 /// Rooms of one process. More: refused.
 pub const ROOMS_MAX: usize = 10_000;
 /// Participants (viewers not counted) of one room. More: refused.
@@ -133,6 +142,23 @@ pub const LIST_ROOMS_AT_ONCE: usize = 32;
 pub const SOCKETS_MAX: usize = 20_000;
 /// One who asks too often is not listened to for so long: ten refusals a second are all that a flood brings about.
 pub const DEAF_TIME: Duration = Duration::from_millis(100);
+/// Connections of one process, whatever they are used for: a signalling socket for each participant, and as many again that load the page.
+/// More: they wait unaccepted in the kernel's queue.
+pub const CONNECTIONS_MAX: usize = 2 * SOCKETS_MAX;
+/// A request's head that has not come by then closes its connection; so does a connection that asks for nothing more.
+pub const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same for a request's body.
+pub const REQUEST_BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes of a request's head: a token and what browsers and proxies add. More: 431.
+pub const REQUEST_HEAD_BYTES_MAX: usize = 32 * 1024;
+/// A TLS handshake that is not done by then is dropped: it takes three round trips at most.
+pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The files of a certificate are looked at this often.
+pub const TLS_LOOK_EVERY: Duration = Duration::from_secs(5);
+/// After an error of the system that will not be gone at once (no more files), nothing is accepted for this long.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Addresses of guests whose rate is remembered. More: the one that was seen longest ago is forgotten.
+pub const GUEST_ADDRESSES_MAX: usize = 16_384;
 /// A socket whose first message has not come by then is closed.
 pub const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Sockets are pinged this often: proxies cut connections that are silent for a minute.

@@ -1,5 +1,7 @@
-//! How often is too often: a token bucket. Pure; `now` is an argument.
+//! How often is too often: a token bucket, and one for each of many strangers. Pure; `now` is an argument.
 
+use std::collections::HashMap;
+use std::hash::Hash;
 use std::time::Instant;
 
 /// What flows into a bucket, and how much it holds.
@@ -43,6 +45,31 @@ impl Bucket {
     }
 }
 
+/// A bucket for each key. Full: the one that was asked for longest ago is forgotten, which is the one that has refilled most.
+#[derive(Debug)]
+pub struct Buckets<K> {
+    buckets: HashMap<K, (Bucket, Instant)>,
+    max: usize,
+}
+
+impl<K: Clone + Eq + Hash> Buckets<K> {
+    /// For at most `max` keys at a time.
+    pub fn new(max: usize) -> Buckets<K> {
+        Buckets { buckets: HashMap::new(), max }
+    }
+
+    /// As [`Bucket::take`], of the bucket of this key.
+    pub fn take(&mut self, key: K, cost: f64, rate: Rate, now: Instant) -> bool {
+        if self.buckets.len() >= self.max && !self.buckets.contains_key(&key) {
+            let oldest = self.buckets.iter().min_by_key(|(_, (_, asked))| *asked).map(|(key, _)| key.clone());
+            oldest.map(|key| self.buckets.remove(&key));
+        }
+        let (bucket, asked) = self.buckets.entry(key).or_insert((Bucket::default(), now));
+        *asked = now;
+        bucket.take(cost, rate, now)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,5 +89,18 @@ mod tests {
         assert!(!bucket.is_full(rate, now));
         assert!(bucket.is_full(rate, now + Duration::from_secs(1)));
         assert!(!bucket.take(6.0, rate, now + Duration::from_secs(9)), "never more than a burst");
+    }
+
+    #[test]
+    fn each_key_has_its_own_and_the_oldest_is_forgotten() {
+        let rate = Rate { per_second: 0.01, burst: 1.0 };
+        let begin = Instant::now();
+        let mut buckets = Buckets::new(2);
+        for (second, key, taken) in
+            [(0, 'a', true), (1, 'a', false), (2, 'b', true), (3, 'a', false), (4, 'c', true), (5, 'a', false), (6, 'b', true)]
+        {
+            assert_eq!(buckets.take(key, 1.0, rate, begin + Duration::from_secs(second)), taken, "{second} {key}");
+            assert!(buckets.buckets.len() <= 2);
+        }
     }
 }

@@ -84,7 +84,7 @@ impl FromStr for Target {
 
     fn from_str(url: &str) -> Result<Target, String> {
         if url.starts_with("https://") {
-            return Err("https is not supported: the server has no TLS yet, and neither has this tool".into());
+            return Err("https is not supported: this tool speaks plain HTTP, so let the server listen on loopback too".into());
         }
         let rest = url.strip_prefix("http://").ok_or("an address begins with http://, such as http://127.0.0.1:8080")?;
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();

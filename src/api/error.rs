@@ -15,6 +15,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::protocol::{ErrorBody, ServerMessage};
+use crate::auth::Denied;
 use crate::id::BadRoomName;
 use crate::limits::COMPLAINT_CHARS_MAX;
 use crate::people::PeopleError;
@@ -77,10 +78,28 @@ codes! {
     JoinedAlready = CONFLICT, "joined_already";
     /// No `join` came in time.
     JoinTimeout = REQUEST_TIMEOUT, "join_timeout";
+    /// The body of a request did not come in time.
+    RequestTimeout = REQUEST_TIMEOUT, "request_timeout";
     /// No WebSocket handshake on a socket's address.
     NotWebSocket = UPGRADE_REQUIRED, "not_websocket";
     /// A page of another site.
     ForeignOrigin = FORBIDDEN, "foreign_origin";
+    /// This server is for its own machine, and was asked for by another name.
+    ForeignHost = FORBIDDEN, "foreign_host";
+    /// Without a token nobody does this.
+    TokenNeeded = UNAUTHORIZED, "token_needed";
+    /// The token is none, or not signed by a key of this server.
+    BadToken = UNAUTHORIZED, "bad_token";
+    /// The token is over.
+    TokenExpired = UNAUTHORIZED, "token_expired";
+    /// The token is not valid yet.
+    TokenEarly = UNAUTHORIZED, "token_early";
+    /// The token is for another room.
+    WrongRoom = FORBIDDEN, "wrong_room";
+    /// The token does not allow this.
+    NotAllowed = FORBIDDEN, "not_allowed";
+    /// Too often.
+    TooManyRequests = TOO_MANY_REQUESTS, "too_many_requests";
     /// No room can have this name.
     BadRoomName = BAD_REQUEST, "bad_room_name";
     /// Nobody can have this name.
@@ -97,8 +116,6 @@ codes! {
     TooManyTracks = BAD_REQUEST, "too_many_tracks";
     /// More slots than one participant may have.
     TooManySlots = BAD_REQUEST, "too_many_slots";
-    /// The right to it is lacking.
-    NotAllowed = FORBIDDEN, "not_allowed";
     /// Nobody may enter.
     RoomLocked = FORBIDDEN, "room_locked";
     /// Sent out for good.
@@ -109,8 +126,6 @@ codes! {
     LobbyFull = SERVICE_UNAVAILABLE, "lobby_full";
     /// The participation is over, or too much was missed.
     CannotResume = GONE, "cannot_resume";
-    /// Too much in too short a time.
-    TooManyRequests = TOO_MANY_REQUESTS, "too_many_requests";
     /// A viewer tried what only participants do.
     ViewerCannot = FORBIDDEN, "viewer_cannot";
     /// No such address.
@@ -190,6 +205,18 @@ impl From<Refusal> for Error {
     }
 }
 
+impl From<Denied> for Error {
+    fn from(denied: Denied) -> Error {
+        let code = match &denied {
+            Denied::NoToken => Code::TokenNeeded,
+            Denied::Malformed(_) | Denied::UnknownKey | Denied::BadSignature | Denied::BadClaims(_) => Code::BadToken,
+            Denied::Expired => Code::TokenExpired,
+            Denied::NotYet => Code::TokenEarly,
+        };
+        Error::new(code, denied.to_string())
+    }
+}
+
 impl From<BadRoomName> for Error {
     fn from(error: BadRoomName) -> Error {
         Error::new(Code::BadRoomName, error.to_string())
@@ -253,6 +280,22 @@ mod tests {
             let error = Error::from(refusal);
             assert_eq!(error.code().status().as_u16(), status, "{code}");
             assert_eq!(ErrorBody::from(error), ErrorBody { code: code.into(), message: message.into() });
+        }
+    }
+
+    #[test]
+    fn denials() {
+        for (denied, status, code) in [
+            (Denied::NoToken, 401, "token_needed"),
+            (Denied::Malformed("x"), 401, "bad_token"),
+            (Denied::UnknownKey, 401, "bad_token"),
+            (Denied::BadSignature, 401, "bad_token"),
+            (Denied::BadClaims("x".into()), 401, "bad_token"),
+            (Denied::Expired, 401, "token_expired"),
+            (Denied::NotYet, 401, "token_early"),
+        ] {
+            let error = Error::from(denied);
+            assert_eq!((error.code().status().as_u16(), error.code().text()), (status, code));
         }
     }
 

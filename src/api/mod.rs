@@ -6,11 +6,16 @@
 //! rest      rooms and participants as resources     error      what is refused: code and status
 //! openapi   the document about both                 extract    what handlers take from a request
 //! serve     the process: start, listen, stop        line       a WebSocket with our times and limits
+//! listen    connections, within limits, with TLS    client     where a request comes from
+//! invitation  the address for other devices
 //! ```
 
+mod client;
 pub mod error;
 mod extract;
+mod invitation;
 mod line;
+mod listen;
 mod openapi;
 mod page;
 pub mod protocol;
@@ -21,20 +26,29 @@ mod socket;
 mod tests;
 mod translate;
 
-use std::sync::Arc;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use axum::Router;
-use axum::extract::State;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use axum::extract::{Request, State};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderMap, StatusCode};
-use axum::middleware::map_response;
+use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-pub use self::serve::{StartError, serve};
-use crate::limits::SOCKETS_MAX;
+use self::error::{Code, Error};
+use self::extract::{Caller, ClientAddress, unix_now};
+pub use self::serve::{StartError, check, serve};
+use crate::auth::{Access, Grants, Unknown};
+use crate::config::Config;
+use crate::id::RoomName;
+use crate::limits::{GUEST_ADDRESSES_MAX, SOCKETS_MAX};
 use crate::metrics::Metrics;
+use crate::net::crowd::{self, Crowd};
+use crate::rate::{Buckets, Rate};
 use crate::sfu::Sfu;
 
 /// What every handler can reach.
@@ -42,25 +56,75 @@ use crate::sfu::Sfu;
 pub struct App {
     sfu: Arc<Sfu>,
     metrics: Arc<Metrics>,
+    /// Who gets in.
+    access: Arc<Access>,
+    /// Only this machine reaches the server, so it is asked for by this machine's own names only.
+    is_local: bool,
+    behind_proxy: bool,
     sockets: Arc<Semaphore>,
+    /// Sockets by address, where connections cannot be counted by it.
+    socket_crowd: Option<Crowd>,
+    guest_rate: Rate,
+    guest_joins: Arc<Mutex<Buckets<IpAddr>>>,
     stop: watch::Sender<bool>,
+}
+
+/// A place for a signalling socket, given back when dropped.
+pub struct SocketPlace {
+    _of_all: OwnedSemaphorePermit,
+    _of_address: Option<crowd::Place>,
 }
 
 impl App {
     /// Over a started door.
-    pub fn new(sfu: Arc<Sfu>, metrics: Arc<Metrics>) -> App {
-        App { sfu, metrics, sockets: Arc::new(Semaphore::new(SOCKETS_MAX)), stop: watch::Sender::new(false) }
+    pub fn new(sfu: Arc<Sfu>, metrics: Arc<Metrics>, config: &Config) -> App {
+        let behind_proxy = config.http.behind_proxy;
+        App {
+            sfu,
+            metrics,
+            access: Arc::new(config.access()),
+            is_local: config.is_local() && !behind_proxy,
+            behind_proxy,
+            sockets: Arc::new(Semaphore::new(SOCKETS_MAX)),
+            socket_crowd: behind_proxy.then(|| Crowd::new(config.limits.connections_per_address)),
+            guest_rate: config.limits.guest_joins(),
+            guest_joins: Arc::new(Mutex::new(Buckets::new(GUEST_ADDRESSES_MAX))),
+            stop: watch::Sender::new(false),
+        }
     }
 
-    /// STAND-IN
-    fn admit(&self, _: Option<&str>, _: std::net::IpAddr, _: &crate::id::RoomName) -> Result<crate::auth::Grants, error::Error> {
-        use crate::auth::{Grants, Rights, Rooms};
-        Ok(Grants { identity: None, name: None, metadata: None, rooms: Rooms::Any, rights: Rights::MODERATOR, admin: true })
+    /// What somebody who wants to join this room may do there. Guests may not come too often from one address: whoever has no token has no
+    /// other name.
+    pub fn admit(&self, token: Option<&str>, address: IpAddr, room: &RoomName) -> Result<Grants, Error> {
+        let grants = self.access.grants(token, unix_now())?;
+        if !grants.rooms.include(room) {
+            return Err(Error::new(Code::WrongRoom, "the token is for another room"));
+        }
+        let is_guest = token.is_none() && self.access.unknown() == Unknown::Guest;
+        if is_guest && !self.take_guest_join(address) {
+            return Err(Error::new(Code::TooManyRequests, "too many guests come from this address; try again in a minute"));
+        }
+        Ok(grants)
     }
 
-    /// A place for one more signalling socket, given back when dropped.
-    fn take_socket(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.sockets).try_acquire_owned().ok()
+    fn take_guest_join(&self, address: IpAddr) -> bool {
+        // What a panic left behind counts as well as before.
+        let mut joins = self.guest_joins.lock().unwrap_or_else(PoisonError::into_inner);
+        joins.take(crowd::subscriber(address), 1.0, self.guest_rate, Instant::now())
+    }
+
+    /// A place for one more signalling socket of a client at this address.
+    fn take_socket(&self, address: IpAddr) -> Result<SocketPlace, Error> {
+        let of_address = match &self.socket_crowd {
+            Some(crowd) => {
+                let too_many = || Error::new(Code::TooManyRequests, "this address has too many connections");
+                Some(crowd.enter(address).ok_or_else(too_many)?)
+            }
+            None => None,
+        };
+        let full = |_| Error::new(Code::TooManySockets, "the server has no place for another connection");
+        let of_all = Arc::clone(&self.sockets).try_acquire_owned().map_err(full)?;
+        Ok(SocketPlace { _of_all: of_all, _of_address: of_address })
     }
 
     /// Returns when the process begins to stop.
@@ -94,12 +158,23 @@ pub fn router(app: App) -> Router {
         .route(openapi::PATH, get(openapi::show))
         .merge(rest::router())
         .fallback(page::other)
+        .layer(from_fn_with_state(app.clone(), guard))
         .layer(map_response(finish))
         .with_state(app)
 }
 
-async fn metrics(State(app): State<App>) -> Response {
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], app.metrics.render()).into_response()
+/// For admins, and for whoever is on this machine itself: behind a proxy nobody is known to be.
+async fn metrics(
+    State(app): State<App>,
+    client: ClientAddress,
+    headers: HeaderMap,
+    caller: Result<Caller, Error>,
+) -> Result<Response, Error> {
+    let is_here = client.0.is_loopback() && !app.behind_proxy;
+    if !is_here || headers.contains_key(AUTHORIZATION) {
+        caller?.require_admin()?;
+    }
+    Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], app.metrics.render()).into_response())
 }
 
 /// The process lives; it says nothing about rooms.
@@ -110,6 +185,15 @@ async fn livez() -> &'static str {
 /// Whether new participants are taken.
 async fn readyz(State(app): State<App>) -> Response {
     if app.sfu.is_draining() { (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response() } else { "ready\n".into_response() }
+}
+
+/// Refuses what a browser was led to by a stranger's name for this machine.
+async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
+    if app.is_local && !client::asks_for_this_machine(request.uri(), request.headers()) {
+        let message = "this server is for its own machine: open it as localhost, or see deploy/README.md for other names";
+        return Error::new(Code::ForeignHost, message).into_response();
+    }
+    next.run(request).await
 }
 
 /// What every response carries: no guessing of types, no addresses of rooms to other sites, nothing of the API kept.

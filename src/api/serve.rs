@@ -5,20 +5,23 @@
 //!                                                                      └─ at most 10 s; a second signal ends it at once
 //! ```
 
-use std::future::IntoFuture;
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 
-use super::{App, router};
-use crate::config::Config;
+use super::extract::unix_now;
+use super::listen::Edge;
+use super::{App, invitation, router};
+use crate::config::{self, Config};
 use crate::limits::{CLOSE_TIMEOUT, STOP_TIMEOUT};
 use crate::metrics::Metrics;
+use crate::net::crowd::Crowd;
+use crate::net::interfaces;
+use crate::net::tls::{Tls, TlsError};
 use crate::sfu::Sfu;
 
 /// Why the server could not start. The text is for the operator.
@@ -38,6 +41,9 @@ pub enum StartError {
         /// What the system says, and of which port.
         error: io::Error,
     },
+    /// There is no certificate to be served.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The system refuses threads or signals.
     #[error("the system does not let the server start: {0}")]
     System(#[from] io::Error),
@@ -63,25 +69,28 @@ pub fn serve(config: &Config) -> Result<(), StartError> {
     served
 }
 
+/// Whether these settings find the files that they name.
+pub fn check(config: &Config) -> Result<(), StartError> {
+    open_tls(config).map(drop)
+}
+
 async fn run(config: &Config) -> Result<(), StartError> {
     let mut signals = Signals::new()?;
+    allow_files();
+    let tls = open_tls(config)?;
     let address = config.http.listen;
     let listen_error = |error| StartError::Listen { address, error };
-    let listener = TcpListener::bind(address).await.map_err(listen_error)?;
+    let listener = bind(address).await.map_err(listen_error)?;
     let bound = listener.local_addr().map_err(listen_error)?;
 
     let metrics = Metrics::new();
     let sfu = Sfu::start(config, &metrics).map_err(|error| StartError::Media { error })?;
-    let app = App::new(Arc::new(sfu), metrics);
+    let app = App::new(Arc::new(sfu), metrics, config);
 
-    // Small messages both ways: waiting to fill a packet would cost a join up to 40 ms.
-    let listener = listener.tap_io(|stream| {
-        let _ = stream.set_nodelay(true);
-    });
-    let stopping = app.clone();
-    let server = axum::serve(listener, router(app.clone())).with_graceful_shutdown(async move { stopping.stopping().await });
-    let server = tokio::spawn(server.into_future());
-    announce(bound);
+    let crowd = (!config.http.behind_proxy).then(|| Crowd::new(config.limits.connections_per_address));
+    let edge = Edge { listener, tls: tls.map(Arc::new), crowd };
+    let server = tokio::spawn(edge.serve(router(app.clone()), app.stop.subscribe()));
+    announce(config, bound);
 
     signals.next().await;
     tracing::info!("stopping");
@@ -100,11 +109,48 @@ async fn run(config: &Config) -> Result<(), StartError> {
     Ok(())
 }
 
-/// The one line on stdout; who started the server waits for it.
-fn announce(address: SocketAddr) {
+fn open_tls(config: &Config) -> Result<Option<Tls>, StartError> {
+    match &config.http.tls {
+        config::Tls::Off => Ok(None),
+        config::Tls::Files { cert, key } => Ok(Some(Tls::from_files(cert, key)?)),
+        config::Tls::SelfSigned => Ok(Some(Tls::self_signed(&interfaces::own_addresses()?, unix_now())?)),
+    }
+}
+
+/// Every socket is a file, and the usual soft limit is 1,024. The hard one is what the operator means.
+fn allow_files() {
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(files) => tracing::debug!(files, "may be open"),
+        Err(error) => tracing::warn!(%error, "the limit of open files stays as it is"),
+    }
+}
+
+/// `[::]` takes IPv4 too; on a machine without IPv6 it means all that there is.
+async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    const NO_IPV6: i32 = 97;
+    match TcpListener::bind(address).await {
+        Err(error)
+            if address.ip() == Ipv6Addr::UNSPECIFIED
+                && (error.raw_os_error() == Some(NO_IPV6) || error.kind() == io::ErrorKind::AddrNotAvailable) =>
+        {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
+        }
+        bound => bound,
+    }
+}
+
+/// The one line on stdout, for who started the server and waits for it. Persons with other devices read on, on stderr.
+fn announce(config: &Config, bound: SocketAddr) {
+    let scheme = if config.http.tls == config::Tls::Off { "http" } else { "https" };
     let mut stdout = io::stdout().lock();
     // Nobody may read it.
-    let _ = writeln!(stdout, "listening on http://{address}").and_then(|()| stdout.flush());
+    let _ = writeln!(stdout, "listening on {scheme}://{bound}").and_then(|()| stdout.flush());
+    if config.http.tls == config::Tls::SelfSigned {
+        let addresses =
+            if bound.ip().is_unspecified() { interfaces::usable_addresses(false).unwrap_or_default() } else { vec![bound.ip()] };
+        let addresses: Vec<IpAddr> = addresses.into_iter().filter(|ip| bound.is_ipv6() || ip.is_ipv4()).collect();
+        let _ = io::stderr().lock().write_all(invitation::text(&addresses, bound.port()).as_bytes());
+    }
 }
 
 /// The signals that mean to stop.

@@ -44,6 +44,7 @@ pub const PATH: &str = "/api/v1/rooms/{room}/socket";
         (status = 400, description = "`bad_room_name`", body = ErrorResponse),
         (status = 403, description = "`foreign_origin`", body = ErrorResponse),
         (status = 426, description = "`not_websocket`", body = ErrorResponse),
+        (status = 429, description = "`too_many_requests`", body = ErrorResponse),
         (status = 503, description = "`too_many_sockets`", body = ErrorResponse),
     )
 )]
@@ -55,7 +56,7 @@ pub async fn connect(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Error> {
     let upgrade = upgrade.map_err(|_| Error::new(Code::NotWebSocket, "this address speaks WebSocket only"))?;
-    let place = app.take_socket().ok_or_else(|| Error::new(Code::TooManySockets, "the server has no place for another connection"))?;
+    let place = app.take_socket(address)?;
     Ok(upgrade.max_message_size(SIGNAL_BYTES_READ_MAX).max_frame_size(SIGNAL_BYTES_READ_MAX).on_upgrade(async move |socket| {
         serve(Line::new(socket, app.sfu.limits().message_bytes), At { app: &app, room: &room, address }).await;
         drop(place);

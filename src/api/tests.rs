@@ -1,24 +1,31 @@
 //! The front end over a real door: what strangers may send, and what a client sees of a room. Media does not flow here.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures_util::future::join_all;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
+use super::extract::unix_now;
+use super::listen::Edge;
 use super::{App, router};
-use crate::auth::{Publish, Rights, Secret};
+use crate::auth::{Claims, Keys, Publish, Rights, Secret, mint};
 use crate::config::Config;
 use crate::id::RoomName;
-use crate::limits::{CHAT_CHARS_MAX, Limits, SIGNAL_BYTES_MAX, SIGNAL_BYTES_READ_MAX, VIEW_TRACKS_MAX};
+use crate::limits::{CHAT_CHARS_MAX, REQUEST_BODY_TIMEOUT, REQUEST_HEAD_TIMEOUT, SIGNAL_BYTES_MAX, SIGNAL_BYTES_READ_MAX, VIEW_TRACKS_MAX};
 use crate::metrics::Metrics;
+use crate::net::crowd::Crowd;
 use crate::people::{LeaveReason, PeopleError, Profile, SettingsChange};
 use crate::sfu::{Entry, Moderation, Notice, Refusal, Request, RoomOptions, Sfu};
 
@@ -36,18 +43,23 @@ struct Server {
 
 impl Server {
     async fn start() -> Server {
-        Server::start_with(Limits::default()).await
+        Server::start_with("").await
     }
 
-    async fn start_with(limits: Limits) -> Server {
-        let mut config = Config::parse("[media]\nport = 0\nadvertise = [\"127.0.0.1\"]\nshards = 1", []).expect("good settings");
-        config.limits = limits;
+    /// With these settings besides.
+    async fn start_with(settings: &str) -> Server {
+        let settings = format!("[media]\nport = 0\nadvertise = [\"127.0.0.1\"]\nshards = 1\n{settings}");
+        let config = Config::parse(&settings, []).expect("good settings");
         let metrics = Metrics::new();
         let sfu = Sfu::start(&config, &metrics).expect("free ports");
-        let app = App::new(Arc::new(sfu), metrics);
+        let app = App::new(Arc::new(sfu), metrics, &config);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
-        tokio::spawn(axum::serve(listener, router(app.clone())).into_future());
+        let crowd = (!config.http.behind_proxy).then(|| Crowd::new(config.limits.connections_per_address));
+        // It goes on when the app has stopped, so that what it says then can be read.
+        let (_, stop) = watch::channel(false);
+        let edge = Edge { listener, tls: None, crowd };
+        tokio::spawn(edge.serve(router(app.clone()), stop));
         Server { app, address }
     }
 
@@ -260,7 +272,7 @@ async fn one_who_cannot_resume_takes_the_old_place_by_joining_anew() {
 
 #[tokio::test]
 async fn who_asks_too_often_is_refused_and_goes_on() {
-    let server = Server::start_with(Limits { messages_per_second: 10, ..Limits::default() }).await;
+    let server = Server::start_with("[limits]\nmessages_per_second = 10").await;
     let (mut client, _) = server.join("a", "Ada").await;
     for id in 0..8 {
         client.say(json!({ "type": "update", "id": id, "metadata": "" })).await;
@@ -388,7 +400,7 @@ async fn the_others_are_told_why_somebody_left() {
 
 #[tokio::test]
 async fn who_does_not_read_is_sent_out_and_holds_up_nobody() {
-    let server = Server::start_with(Limits { messages_per_second: 1_000_000, ..Limits::default() }).await;
+    let server = Server::start_with("[limits]\nmessages_per_second = 10_000").await;
     let (mut writer, _) = server.join("a", "Ada").await;
     let (_idle, slow) = server.join("a", "Bo").await;
     assert_eq!(writer.hear().await["event"]["kind"], "participant_joined");
@@ -540,4 +552,148 @@ async fn the_page_is_at_its_addresses() {
     for path in ["/nothing", "/assets/nothing.js", "/../Cargo.toml", "/admin"] {
         assert_eq!(server.http("GET", path, "", "").await.0, 404, "{path}");
     }
+}
+
+const SECRET: &str = "main:HS256:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE";
+
+/// A token for an admin, or for members of the room `a`.
+fn token(admin: bool) -> String {
+    let keys = Keys::parse([SECRET]).expect("a key");
+    let claims = Claims { room: Some("a".into()), admin: Some(admin), exp: unix_now() + 60, ..Claims::default() };
+    mint(&claims, &keys.find(None).and_then(|key| key.signer()).expect("a secret signs")).expect("a token")
+}
+
+#[tokio::test]
+async fn who_is_admitted() {
+    let keys = format!("[auth]\nkeys = [\"{SECRET}\"]");
+    let guests = "[auth]\nguests = \"join\"\n[limits]\nguest_joins_per_minute = 2";
+    let here = IpAddr::from([127, 0, 0, 1]);
+    let (member, mut tampered) = (token(false), token(false));
+    tampered.truncate(tampered.len() - 2);
+    for (settings, token, in_a, in_b) in [
+        ("", None, None, None),
+        ("", Some(&member), Some("bad_token"), Some("bad_token")),
+        (&*keys, None, Some("token_needed"), Some("token_needed")),
+        (&*keys, Some(&member), None, Some("wrong_room")),
+        (&*keys, Some(&tampered), Some("bad_token"), Some("bad_token")),
+        (guests, Some(&member), Some("bad_token"), Some("bad_token")),
+        (guests, None, None, None),
+    ] {
+        let app = Server::start_with(settings).await.app;
+        let refused = |room| {
+            let admitted = app.admit(token.map(String::as_str), here, &RoomName::parse(room).expect("a name"));
+            admitted.err().map(|error| error.code().text())
+        };
+        assert_eq!((refused("a"), refused("b")), (in_a, in_b), "{settings} {token:?}");
+        // The third guest of a minute; whoever has a token, or an open server, is not counted.
+        let third = if settings == guests && token.is_none() { Some("too_many_requests") } else { in_a };
+        assert_eq!(refused("a"), third, "{settings} {token:?}");
+        let elsewhere = app.admit(None, IpAddr::from([192, 0, 2, 1]), &RoomName::parse("a").expect("a name"));
+        assert_eq!(elsewhere.is_err(), settings == keys, "another address has its own rate");
+    }
+}
+
+#[tokio::test]
+async fn metrics_are_for_admins_and_for_this_machine() {
+    let bearer = |token: &str| format!("Authorization: Bearer {token}\r\n");
+    let (admin, member) = (bearer(&token(true)), bearer(&token(false)));
+    let keys = format!("[auth]\nkeys = [\"{SECRET}\"]\n");
+    let proxy = format!("{keys}[http]\nbehind_proxy = true");
+    for (settings, header, status) in [
+        ("", "", 200),
+        ("", "Authorization: Bearer x\r\n", 401),
+        (&*keys, "", 200),
+        (&*keys, &*member, 403),
+        (&*keys, &*admin, 200),
+        (&*proxy, "", 401),
+        (&*proxy, "X-Forwarded-For: 127.0.0.1\r\n", 401),
+        (&*proxy, &*member, 403),
+        (&*proxy, &*admin, 200),
+    ] {
+        let server = Server::start_with(settings).await;
+        assert_eq!(server.http("GET", "/metrics", header, "").await.0, status, "{settings} {header}");
+    }
+}
+
+#[tokio::test]
+async fn another_name_for_this_machine_is_refused() {
+    let behind_proxy = "[auth]\nguests = \"join\"\n[http]\nbehind_proxy = true";
+    for (settings, host, status) in [
+        ("", "localhost:1", 200),
+        ("", "[::1]", 200),
+        ("", "evil.example", 403),
+        ("", "192.0.2.1:8080", 403),
+        (behind_proxy, "meet.example", 200),
+    ] {
+        let server = Server::start_with(settings).await;
+        let mut stream = TcpStream::connect(server.address).await.expect("it listens");
+        let request = format!("GET /livez HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("it reads");
+        let mut response = String::new();
+        stream.read_to_string(&mut response).await.expect("it answers with text");
+        assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{host}: {response}");
+        assert!(status != 403 || response.contains("foreign_host"), "{response}");
+    }
+}
+
+#[tokio::test]
+async fn one_address_has_so_many_connections() {
+    let server = Server::start_with("[limits]\nconnections_per_address = 2").await;
+    let (first, _) = server.join("a", "Ada").await;
+    let (_second, _) = server.join("a", "Bo").await;
+    let url = format!("ws://{}/api/v1/rooms/a/socket", server.address);
+    assert!(connect_async(&url).await.is_err(), "the third");
+    drop(first);
+    // The server sees in its own time that the first has gone.
+    let again = async { while connect_async(&url).await.is_err() {} };
+    timeout(Duration::from_secs(10), again).await.expect("the place is free again");
+}
+
+#[tokio::test]
+async fn behind_a_proxy_sockets_are_counted_by_client() {
+    let settings = "[auth]\nguests = \"join\"\n[http]\nbehind_proxy = true\n[limits]\nconnections_per_address = 1";
+    let server = Server::start_with(settings).await;
+    let mut open = vec![];
+    for (forwarded, status) in [
+        ("192.0.2.1", 101),
+        ("192.0.2.1", 429),
+        ("192.0.2.9, 192.0.2.1", 429),
+        ("192.0.2.2", 101),
+        ("2001:db8::1", 101),
+        ("2001:db8::2", 429),
+    ] {
+        let mut request = format!("ws://{}/api/v1/rooms/a/socket", server.address).into_client_request().expect("an address");
+        request.headers_mut().insert("x-forwarded-for", forwarded.parse().expect("a header"));
+        let got = match connect_async(request).await {
+            Ok((socket, response)) => {
+                open.push(socket);
+                response.status()
+            }
+            Err(Error::Http(response)) => response.status(),
+            Err(error) => panic!("{error}"),
+        };
+        assert_eq!(got.as_u16(), status, "{forwarded}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_does_not_come_is_not_waited_for() {
+    let server = Server::start().await;
+    let json = "Host: localhost\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{";
+    let begun = [
+        (String::new(), ""),
+        ("GET / HT".to_owned(), ""),
+        ("GET /livez HTTP/1.1\r\nHost: localhost\r\n".to_owned(), ""),
+        (format!("POST /api/v1/rooms HTTP/1.1\r\n{json}"), "HTTP/1.1 408 "),
+    ];
+    // Side by side, since each takes as long as the server waits.
+    let closed = begun.map(async |(begun, answer)| {
+        let mut stream = TcpStream::connect(server.address).await.expect("it listens");
+        stream.write_all(begun.as_bytes()).await.expect("it reads");
+        let mut response = vec![];
+        stream.read_to_end(&mut response).await.expect("it closes in order");
+        let response = String::from_utf8_lossy(&response);
+        assert!(response.starts_with(answer) && !response.contains("200 OK"), "{begun:?}: {response}");
+    });
+    timeout(REQUEST_HEAD_TIMEOUT + REQUEST_BODY_TIMEOUT, join_all(closed)).await.expect("all are closed");
 }

@@ -23,6 +23,11 @@ pub fn usable_addresses(http_is_loopback: bool) -> io::Result<Vec<IpAddr>> {
     Ok(usable(&read_interfaces()?, http_is_loopback))
 }
 
+/// All addresses of this machine, whoever reaches them: what a certificate of our own is for.
+pub fn own_addresses() -> io::Result<Vec<IpAddr>> {
+    Ok(read_interfaces()?.into_iter().flat_map(|interface| interface.addresses).collect())
+}
+
 /// One interface as the system describes it.
 #[derive(Clone, Debug)]
 struct Interface {

@@ -14,4 +14,5 @@ mod people;
 mod protocol;
 mod rest;
 mod server;
+mod settings;
 mod strangers;

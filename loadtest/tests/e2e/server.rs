@@ -1,7 +1,8 @@
 //! The server under test, and bots in it.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Audio, cameras and data channels of three people in a room.
 pub(crate) const TRIO: [&str; 3] = ["Ada", "Bo", "Cy"];
 
+/// What is tested.
+pub(crate) fn binary() -> PathBuf {
+    let binary = std::env::var_os("NINEFOLD_BIN").map(PathBuf::from);
+    binary.unwrap_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/release/ninefold")))
+}
+
 /// A running server.
 pub(crate) struct Server {
     process: Child,
@@ -34,12 +41,19 @@ impl Server {
 
     /// Starts one with these settings (`NINEFOLD_…`) in its environment.
     pub(crate) fn start_with(settings: &[(&str, &str)]) -> Server {
-        let binary = std::env::var_os("NINEFOLD_BIN").map(PathBuf::from);
-        let binary = binary.unwrap_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/release/ninefold")));
-        let mut command = Command::new(&binary);
+        Server::launch(settings, Stdio::inherit())
+    }
+
+    /// The same, with its log in a file.
+    pub(crate) fn start_logging(settings: &[(&str, &str)], log: &Path) -> Server {
+        Server::launch(settings, File::create(log).expect("a file for the log").into())
+    }
+
+    fn launch(settings: &[(&str, &str)], log: Stdio) -> Server {
+        let mut command = Command::new(binary());
         command.arg("serve").env("NINEFOLD_HTTP__LISTEN", "127.0.0.1:0").env("NINEFOLD_MEDIA__PORT", "0");
-        command.envs(settings.iter().copied()).stdout(Stdio::piped());
-        let mut process = command.spawn().unwrap_or_else(|error| panic!("{}: {error}; build it first: make build", binary.display()));
+        command.envs(settings.iter().copied()).stdout(Stdio::piped()).stderr(log);
+        let mut process = command.spawn().unwrap_or_else(|error| panic!("{}: {error}; build it first: make build", binary().display()));
         let mut line = String::new();
         BufReader::new(process.stdout.take().expect("it is piped")).read_line(&mut line).expect("a line");
         let target = line.trim().strip_prefix("listening on ").and_then(|url| url.parse().ok());
