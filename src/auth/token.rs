@@ -377,6 +377,11 @@ mod tests {
         ] {
             assert_eq!(issuer.verify(&issuer.sign(&head, &claims)), Err(refused), "{head}");
         }
+        for alg in ["none", "HS512", "EdDSA", "hs256", ""] {
+            let message = format!("{}.{}", base64(json!({ "alg": alg, "kid": "main" }).to_string()), base64(claims.to_string()));
+            let token = format!("{message}.{}", URL_SAFE_NO_PAD.encode(hmac(&[1; 32], &message)));
+            assert_eq!(issuer.verify(&token), Err(Denied::BadSignature), "signed rightly, and called {alg:?}");
+        }
         let only = Keys::parse([&*secret_line("main", &[1; 32])]).expect("a key");
         let unnamed = issuer.sign(&json!({ "alg": "HS256" }), &claims);
         assert!(verify(&unnamed, &only, NOW).is_ok(), "one key needs no name");
