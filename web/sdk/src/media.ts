@@ -5,14 +5,14 @@
  *     audio slots · video slots    sections that receive; what they show changes by signalling only
  *     data                         two channels
  *
- * Only a shared screen adds sections later.
+ * A shared screen adds sections later; so does what was not allowed at first.
  */
 import { CAMERA_WIDTH } from './capture.ts';
 import { receiveCodecs, sendCodecs } from './codecs.ts';
 import { decodeData, encodeData } from './data.ts';
 import { Emitter } from './emitter.ts';
 import type { PublishedSection, Source } from './protocol.gen.ts';
-import { kindOf, LocalTrack } from './track.ts';
+import { kindOf, type LocalTrack } from './track.ts';
 
 /** How many tracks can be received at once without a further offer. */
 export interface SlotCounts {
@@ -40,6 +40,9 @@ export interface ReceiveSection {
 export interface MediaEvents {
   data: [from: number, payload: Uint8Array];
   connected: [];
+  /** The state of ICE changed. */
+  ice: [];
+  /** Lost, and not because of ICE. */
   failed: [];
 }
 
@@ -88,13 +91,13 @@ export class Media extends Emitter<MediaEvents> {
   readonly sends: SendSection[] = [];
   readonly receives: ReceiveSection[] = [];
   private readonly channels: { reliable: RTCDataChannel; lossy: RTCDataChannel };
+  private readonly local: (source: Source) => LocalTrack;
 
-  constructor(options: { publish: boolean; slots: SlotCounts }) {
+  /** `sources` have sections from the first offer on; `local` gives what a source's section carries. */
+  constructor(options: { sources: Source[]; slots: SlotCounts; local: (source: Source) => LocalTrack }) {
     super();
-    if (options.publish) {
-      this.addSend('microphone');
-      this.addSend('camera');
-    }
+    this.local = options.local;
+    for (const source of options.sources) this.addSend(source);
     for (let i = 0; i < options.slots.audio; i++) this.addReceive('audio');
     for (let i = 0; i < options.slots.video; i++) this.addReceive('video');
     this.channels = {
@@ -102,6 +105,7 @@ export class Media extends Emitter<MediaEvents> {
       lossy: this.addChannel('lossy', { ordered: false, maxRetransmits: 0 }),
     };
     this.pc.addEventListener('connectionstatechange', () => this.handleState());
+    this.pc.addEventListener('iceconnectionstatechange', () => this.emit('ice'));
   }
 
   /** The section in use for a source. */
@@ -134,6 +138,11 @@ export class Media extends Emitter<MediaEvents> {
     return { offer: this.pc.localDescription?.sdp ?? '', tracks: publishedSections(this.sends) };
   }
 
+  /** The next offer finds a new way to the server; media flows on meanwhile, if it does. */
+  restartIce(): void {
+    this.pc.restartIce();
+  }
+
   accept(answer: string): Promise<void> {
     return this.pc.setRemoteDescription({ type: 'answer', sdp: answer });
   }
@@ -156,7 +165,7 @@ export class Media extends Emitter<MediaEvents> {
     const transceiver = source === 'camera' ? this.addCamera() : this.pc.addTransceiver(kind, sendInit(source));
     const canLayer = source !== 'camera' || isLayered(transceiver);
     transceiver.setCodecPreferences(sendCodecs(kind, RTCRtpSender.getCapabilities(kind)?.codecs ?? [], canLayer));
-    const section = { source, transceiver, local: new LocalTrack(), muted: true };
+    const section = { source, transceiver, local: this.local(source), muted: true };
     this.sends.push(section);
     return section;
   }
@@ -189,7 +198,7 @@ export class Media extends Emitter<MediaEvents> {
 
   private handleState(): void {
     if (this.pc.connectionState === 'connected') this.emit('connected');
-    if (this.pc.connectionState === 'failed') this.emit('failed');
+    if (this.pc.connectionState === 'failed' && this.pc.iceConnectionState !== 'failed') this.emit('failed');
   }
 }
 
