@@ -74,7 +74,7 @@ async function act(moderator, name, action) {
   const isOpen = () => moderator.page.evaluate((name) => document.querySelector(`[aria-label="More for ${name}"]`)?.getAttribute('aria-expanded') === 'true', name);
   if (!(await isOpen())) await moderator.press(`More for ${name}`);
   await until('the menu', isOpen);
-  const menu = `[role=group][aria-label="What you can do with ${name}"]`;
+  const menu = `ul[aria-label="What you can do with ${name}"]`;
   await moderator.page.locator(`${menu} ::-p-text(${action})`).click();
 }
 

@@ -15,7 +15,7 @@ export interface IceHooks {
 
 /** A short gap heals by itself. */
 const PATIENCE_MS = 2_500;
-/** How long each restart may take, and so how many there are. */
+/** How long each restart may take from its answer on, and so how many there are. */
 const RESTARTS_MS = [3_000, 4_000, 6_000];
 const ASK_AGAIN_MS = 500;
 
@@ -26,6 +26,7 @@ export class IceWatch {
   private restarts = 0;
   private stood = false;
   private troubled = false;
+  private stopped = false;
 
   constructor(hooks: IceHooks) {
     this.hooks = hooks;
@@ -44,7 +45,7 @@ export class IceWatch {
         this.stood = true;
         return this.recover();
       case 'disconnected':
-        this.timer ??= setTimeout(() => this.act(), PATIENCE_MS);
+        if (!this.troubled) this.timer ??= setTimeout(() => this.act(), PATIENCE_MS);
         return;
       case 'failed':
         if (!this.troubled) this.act();
@@ -54,7 +55,7 @@ export class IceWatch {
 
   /** The network is another one, or signalling is back: does not wait any longer. */
   hurry(): void {
-    if (this.stood && !this.isWell()) this.act();
+    if (this.stood && !this.troubled && !this.isWell()) this.act();
   }
 
   /** As if the connection had failed. */
@@ -64,6 +65,7 @@ export class IceWatch {
   }
 
   stop(): void {
+    this.stopped = true;
     clearTimeout(this.timer);
   }
 
@@ -81,15 +83,18 @@ export class IceWatch {
       this.troubled = true;
       this.hooks.troubled();
     }
-    if (!this.hooks.canRestart()) {
-      this.timer = setTimeout(() => this.act(), ASK_AGAIN_MS);
-      return;
-    }
-    this.timer = setTimeout(() => this.act(), RESTARTS_MS[this.restarts++]);
+    if (!this.hooks.canRestart()) return this.askAgain(ASK_AGAIN_MS);
+    // The answer may take long if signalling is lost too; that is not this restart's fault.
+    const limit = RESTARTS_MS[this.restarts++] ?? 0;
     this.hooks.restart().then(
-      () => this.isWell() && this.recover(),
-      () => {},
+      () => (this.isWell() ? this.recover() : this.askAgain(limit)),
+      () => this.askAgain(ASK_AGAIN_MS),
     );
+  }
+
+  private askAgain(ms: number): void {
+    clearTimeout(this.timer);
+    if (this.troubled && !this.stopped) this.timer = setTimeout(() => this.act(), ms);
   }
 
   private isWell(): boolean {

@@ -10,7 +10,7 @@
 import { Emitter } from './emitter.ts';
 import type { LeaveReason } from './protocol.gen.ts';
 import { Backoff, type ReconnectPolicy } from './reconnect.ts';
-import { failure, isLost, Signal, SignalError, type ClientRequest, type Joined, type SignalEvents, type SocketFactory } from './signal.ts';
+import { failure, isDefinite, Signal, type ClientRequest, type Joined, type SignalEvents, type SocketFactory } from './signal.ts';
 
 export interface LinkEvents extends Pick<SignalEvents, 'event' | 'slots' | 'speakers' | 'waiting'> {
   /** The connection is lost; another one is sought. */
@@ -23,8 +23,6 @@ export interface LinkEvents extends Pick<SignalEvents, 'event' | 'slots' | 'spea
 
 /** So long the server keeps the place of somebody who is away. */
 const RESUME_MS = 30_000;
-/** What the server may say before it is itself again. */
-const TRANSIENT = ['stopping', 'server_error', 'too_many_requests', 'too_many_sockets'];
 
 export interface LinkOptions {
   url: string;
@@ -98,9 +96,8 @@ export class Link extends Emitter<LinkEvents> {
 
   /** The network is there again, or another one: does not wait for the next attempt. */
   hurry(): void {
-    if (!this.backoff) return;
-    this.backoff.hurry();
-    this.signal.drop();
+    this.backoff?.hurry();
+    if (this.backoff || !this.signal.isOpen) this.signal.drop();
   }
 
   private dial(): Signal {
@@ -146,7 +143,7 @@ export class Link extends Emitter<LinkEvents> {
       return 'resumed';
     } catch (error) {
       signal.drop();
-      return isLost(error) || (error instanceof SignalError && TRANSIENT.includes(error.code)) ? 'failed' : 'refused';
+      return isDefinite(error) ? 'refused' : 'failed';
     }
   }
 

@@ -28,6 +28,8 @@ export interface SendSection {
   readonly transceiver: RTCRtpTransceiver;
   readonly local: LocalTrack;
   muted: boolean;
+  /** Part of the offers from now on. Said here and not by the transceiver's direction, which a closed connection forgets. */
+  inUse: boolean;
 }
 
 /** A receiving section: its `mid` and the stream that plays whatever is in it. */
@@ -110,21 +112,21 @@ export class Media extends Emitter<MediaEvents> {
 
   /** The section in use for a source. */
   send(source: Source): SendSection | undefined {
-    return this.sends.find((section) => section.source === source && section.transceiver.direction === 'sendonly');
+    return this.sends.find((section) => section.source === source && section.inUse);
   }
 
   /** A section for a source: an idle one of that source if there is one, else a new one. Takes effect with the next offer. */
   openSend(source: Source): SendSection {
-    const idle = this.sends.find((section) => section.source === source);
-    if (!idle) return this.addSend(source);
-    idle.transceiver.direction = 'sendonly';
-    return idle;
+    const section = this.sends.find((section) => section.source === source) ?? this.addSend(source);
+    section.transceiver.direction = 'sendonly';
+    section.inUse = true;
+    return section;
   }
 
   /** Stops using a section from the next offer on. */
-  async closeSend(section: SendSection): Promise<void> {
-    section.transceiver.direction = 'inactive';
-    await section.transceiver.sender.replaceTrack(null);
+  closeSend(section: SendSection): void {
+    section.inUse = false;
+    if (this.pc.signalingState !== 'closed') section.transceiver.direction = 'inactive';
   }
 
   /** The receiving section with this `mid`. */
@@ -165,7 +167,7 @@ export class Media extends Emitter<MediaEvents> {
     const transceiver = source === 'camera' ? this.addCamera() : this.pc.addTransceiver(kind, sendInit(source));
     const canLayer = source !== 'camera' || isLayered(transceiver);
     transceiver.setCodecPreferences(sendCodecs(kind, RTCRtpSender.getCapabilities(kind)?.codecs ?? [], canLayer));
-    const section = { source, transceiver, local: this.local(source), muted: true };
+    const section = { source, transceiver, local: this.local(source), muted: true, inUse: true };
     this.sends.push(section);
     return section;
   }

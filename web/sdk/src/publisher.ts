@@ -53,7 +53,7 @@ export class Publisher extends Emitter<PublisherEvents> {
 
   /** What is published, or ready to be: these have sections. */
   get sources(): Source[] {
-    return (this.connection?.media.sends ?? []).filter(({ transceiver }) => transceiver.direction === 'sendonly').map(({ source }) => source);
+    return (this.connection?.media.sends ?? []).filter(({ inUse }) => inUse).map(({ source }) => source);
   }
 
   /** Before the first offer: what is already captured goes into it. */
@@ -256,7 +256,7 @@ export class Publisher extends Emitter<PublisherEvents> {
   private async shut(source: Source): Promise<void> {
     const section = this.section(source);
     if (!section) return;
-    section.transceiver.direction = 'inactive';
+    this.connection?.media.closeSend(section);
     await this.empty(section);
   }
 
@@ -334,11 +334,11 @@ export class Publisher extends Emitter<PublisherEvents> {
   private catchUp(before: Media, media: Media): void {
     for (const section of media.sends) {
       const old = before.send(section.source);
-      if (!old) section.transceiver.direction = 'inactive';
+      if (!old) media.closeSend(section);
       else if (old.muted !== section.muted || section.transceiver.sender.track !== (section.local.mediaStreamTrack ?? null)) void this.copy(old, section).catch(warn);
     }
     for (const old of before.sends) {
-      const isMissing = old.transceiver.direction === 'sendonly' && !media.send(old.source);
+      const isMissing = old.inUse && !media.send(old.source);
       if (isMissing && this.allows(old.source)) void this.copy(old, media.openSend(old.source)).then(() => this.negotiator.negotiate()).catch(warn);
       else if (isMissing) release(old.local.mediaStreamTrack);
     }

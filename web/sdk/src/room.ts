@@ -7,11 +7,11 @@ import type { LeaveReason, Publishable, Role, RoomMode, Settings, Slot, Waiting 
 import { Publisher, warn } from './publisher.ts';
 import { Backoff, DEFAULT_RECONNECT_POLICY, type ReconnectPolicy } from './reconnect.ts';
 import { Roster } from './roster.ts';
-import { failure, SignalError, type Joined } from './signal.ts';
+import { failure, isDefinite, SignalError, type Joined } from './signal.ts';
 import { SlotTable } from './slots.ts';
 import type { RemoteTrackPublication } from './track.ts';
 import { ViewSender } from './view.ts';
-import { isDefinite, PageWatch, Visit } from './visit.ts';
+import { PageWatch, Visit } from './visit.ts';
 
 export interface ConnectOptions {
   /** The room's name. */
@@ -318,7 +318,12 @@ export class Room extends Emitter<RoomEvents> {
         media.restartIce();
         await this.publisher.renegotiate();
       },
-      troubled: () => isCurrent() && this.trouble('media'),
+      troubled: () => {
+        if (!isCurrent()) return;
+        this.trouble('media');
+        // What broke the way of media may have broken that of signalling too, which else shows late.
+        this.probe();
+      },
       recovered: () => isCurrent() && this.calm('media'),
       lost: () => isCurrent() && this.handleMediaLost(visit),
     });
@@ -394,11 +399,16 @@ export class Room extends Emitter<RoomEvents> {
   /** Another network, or a page that was asleep: finds out quickly what still stands. */
   private checkNetwork(): void {
     this.rejoining?.hurry();
-    const { link, ice } = this.visit ?? {};
-    if (!link || !ice || this.rejoining) return;
-    if (link.standing) void link.request({ type: 'view', view: this.view.current }, PROBE_MS).catch(() => {});
-    else link.hurry();
-    ice.hurry();
+    this.entering?.link.hurry();
+    if (this.rejoining) return;
+    this.visit?.link.hurry();
+    this.probe();
+    this.visit?.ice.hurry();
+  }
+
+  /** A cheap request: if the connection is dead, this finds it out. */
+  private probe(): void {
+    this.visit?.link.request({ type: 'view', view: this.view.current }, PROBE_MS).catch(() => {});
   }
 
   private applySlots(news: Slot[]): void {

@@ -20,6 +20,14 @@ export function isLost(error: unknown): boolean {
   return error instanceof SignalError && ['disconnected', 'timeout', 'unreachable'].includes(error.code);
 }
 
+/** What may be otherwise at the next attempt. */
+const TRANSIENT = ['disconnected', 'timeout', 'unreachable', 'left', 'stopping', 'server_error', 'too_many_requests', 'too_many_sockets', 'join_timeout'];
+
+/** Whether the server said no, and would say it again. */
+export function isDefinite(error: unknown): error is SignalError {
+  return error instanceof SignalError && !TRANSIENT.includes(error.code);
+}
+
 type WithoutId<T> = T extends unknown ? Omit<T, 'id'> : never;
 /** What may be asked; the `id` is added on the way. */
 export type ClientRequest = WithoutId<Exclude<ClientMessage, { type: 'leave' }>>;
@@ -79,6 +87,11 @@ export class Signal extends Emitter<SignalEvents> {
       });
     });
     this.opened.catch(() => {});
+  }
+
+  /** Whether the connection has come about. */
+  get isOpen(): boolean {
+    return this.open;
   }
 
   /** Sends a request; resolves with its answer, rejects with the server's error. One that is not answered in time means that the connection is dead. */

@@ -3,7 +3,7 @@ import { Link } from './link.ts';
 import { Media } from './media.ts';
 import type { PublishedSection, Role, RoomMode } from './protocol.gen.ts';
 import type { ReconnectPolicy } from './reconnect.ts';
-import { isLost, SignalError, type Joined } from './signal.ts';
+import type { Joined } from './signal.ts';
 
 export interface VisitOptions {
   server: string;
@@ -71,14 +71,6 @@ export class Visit {
 export function socketUrl(server: string, room: string): string {
   const base = server.replace(/^http/, 'ws').replace(/\/+$/, '');
   return `${base}/api/v1/rooms/${encodeURIComponent(room)}/socket`;
-}
-
-/** What may be otherwise at the next attempt. */
-const TRANSIENT = ['stopping', 'server_error', 'too_many_requests', 'too_many_sockets', 'join_timeout'];
-
-/** Whether the server said no, and would say it again. */
-export function isDefinite(error: unknown): error is SignalError {
-  return error instanceof SignalError && !isLost(error) && error.code !== 'left' && !TRANSIENT.includes(error.code);
 }
 
 export interface PageHooks {

@@ -310,12 +310,28 @@ describe('lost media', () => {
     expect(room.state).toBe('connected');
   });
 
+  test('shows that signalling is dead too, sooner than its requests would', async () => {
+    const socket = await enter();
+    browser.peer().ice('disconnected');
+    await pass(2_500 + 4_000 - 1);
+    expect(socket.closedWith).toBeUndefined();
+    const next = await reach(3);
+    await resume(next);
+    expect(next.last('offer')).toBeDefined();
+    expect(browser.peer().log).toEqual(['offer', 'answer', 'restart', 'offer', 'rollback', 'offer']);
+  });
+
   test('that stays lost takes a new peer connection', async () => {
     const socket = await enter();
     browser.peer().ice('failed');
-    await pass(12_999);
+    socket.done('view');
+    for (const ms of [3_000, 4_000, 6_000]) {
+      await pass(21);
+      answer(socket);
+      expect(socket.closedWith).toBeUndefined();
+      await pass(ms - 1);
+    }
     expect(browser.peer().log.filter((entry) => entry === 'restart')).toHaveLength(3);
-    expect(socket.closedWith).toBeUndefined();
     const next = await reach(2);
     expect(socket.closedWith).toBe(4000);
     letIn(next, { participant: 5 });

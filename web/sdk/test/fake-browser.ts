@@ -107,6 +107,8 @@ export class FakePeerConnection extends EventTarget {
 
   close(): void {
     this.closed = true;
+    this.signalingState = 'closed';
+    for (const transceiver of this.transceivers) transceiver.direction = 'stopped';
   }
 
   ice(state: RTCIceConnectionState): void {
