@@ -213,7 +213,8 @@ export class Session {
     this.problem = problem;
     for (const track of tracks) {
       const source = track.kind === 'audio' ? 'microphone' : 'camera';
-      await this.attempt(() => this.room.localParticipant.publishTrack(track, source));
+      if (!this.room.localParticipant.canPublish(source)) track.stop();
+      else await this.attempt(() => this.room.localParticipant.publishTrack(track, source));
     }
   }
 

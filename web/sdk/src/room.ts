@@ -61,6 +61,7 @@ export class Room extends Emitter<RoomEvents> {
   private entering: Visit | undefined;
   private rejoining: Backoff | undefined;
   private fruitless = 0;
+  private probing = false;
   /** Another one for each stay in a room, so that work which outlives one is noticed. */
   private stay = Symbol();
   private readonly troubles = new Set<Trouble>();
@@ -74,6 +75,7 @@ export class Room extends Emitter<RoomEvents> {
     freeze: () => this.freeze(),
     thaw: () => this.rejoin(),
     networkChanged: () => this.checkNetwork(),
+    networkDoubted: () => this.probe(),
   });
 
   constructor() {
@@ -408,7 +410,10 @@ export class Room extends Emitter<RoomEvents> {
 
   /** A cheap request: if the connection is dead, this finds it out. */
   private probe(): void {
-    this.visit?.link.request({ type: 'view', view: this.view.current }, PROBE_MS).catch(() => {});
+    if (this.probing || !this.visit) return;
+    this.probing = true;
+    const done = () => void (this.probing = false);
+    this.visit.link.request({ type: 'view', view: this.view.current }, PROBE_MS).then(done, done);
   }
 
   private applySlots(news: Slot[]): void {

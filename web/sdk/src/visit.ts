@@ -77,7 +77,10 @@ export interface PageHooks {
   leave(): void;
   freeze(): void;
   thaw(): void;
+  /** The network, or somebody's attention, is back. */
   networkChanged(): void;
+  /** Something about the network is different; browsers tell so of every other estimate. */
+  networkDoubted(): void;
 }
 
 /** What happens to the page, and to the network under it. */
@@ -98,7 +101,7 @@ export class PageWatch {
     document.addEventListener('visibilitychange', () => !document.hidden && hooks.networkChanged(), { signal });
     // Not in every browser.
     const { connection } = navigator as Navigator & { connection?: EventTarget };
-    connection?.addEventListener('change', () => hooks.networkChanged(), { signal });
+    connection?.addEventListener('change', () => hooks.networkDoubted(), { signal });
   }
 
   stop(): void {
