@@ -2,9 +2,23 @@
  * What the pages show of a room: the SDK's events, turned into values that Svelte follows. Events come in bursts; the picture of the people is made
  * anew once for each burst.
  */
-import { Room, SignalError, type LeaveReason, type LocalTrack, type Participant, type RemoteTrack, type Role } from '@ninefold/client';
+import {
+  Room,
+  SignalError,
+  type LocalTrack,
+  type Participant,
+  type Publishable,
+  type RemoteParticipant,
+  type RemoteTrack,
+  type Role,
+  type Settings,
+  type Source,
+  type Waiting,
+} from '@ninefold/client';
+import { tokenOf } from './lib/access.ts';
 import { acquireDevices, isDismissed, problemOf, stopTracks, type DeviceProblem, type Devices } from './lib/devices.ts';
 import { hueOf, initialsOf } from './lib/avatar.ts';
+import { endOf, type End } from './lib/end.ts';
 import type { Key } from './lib/i18n/en.ts';
 
 /** One video of a person. */
@@ -25,6 +39,10 @@ export interface Person {
   micOn: boolean;
   speaking: boolean;
   hand: number | undefined;
+  /** The connection is lost, and they may come back. */
+  away: boolean;
+  moderator: boolean;
+  publish: readonly Publishable[];
   camera: Video | undefined;
   screen: Video | undefined;
   hasScreen: boolean;
@@ -39,18 +57,18 @@ export interface Message {
   time: Date;
 }
 
-/** Why the room is over, or why it never began. */
-export interface End {
-  kind: LeaveReason | 'unreachable' | 'room_full' | 'refused';
-  /** The server's own words, for errors that this page does not know. */
-  message: string | undefined;
-}
-
 export interface Notice {
   key: Key;
-  message?: string;
+  values?: Record<string, string>;
 }
 
+/** What the server lets one publish oneself. */
+export type Allowed = Record<Publishable, boolean>;
+
+/** A shorter loss of the connection is not worth a word. */
+const BLIP_MS = 500;
+/** How long the page says that one is back. */
+const BACK_MS = 4_000;
 /** How long joining waits for somebody to answer the browser's question about devices. */
 const DEVICES_WAIT_MS = 3_000;
 /** Older messages are forgotten. */
@@ -58,10 +76,14 @@ const MESSAGES_MAX = 500;
 
 export class Session {
   readonly room = new Room();
-  phase = $state<'before' | 'joining' | 'in' | 'over'>('before');
+  phase = $state<'before' | 'joining' | 'waiting' | 'in' | 'over'>('before');
+  connection = $state<'well' | 'lost' | 'back'>('well');
   self = $state.raw<Person>();
   others = $state.raw<Person[]>([]);
   viewers = $state(0);
+  settings = $state.raw<Readonly<Settings>>({ locked: false, lobby: false, publish: [] });
+  lobby = $state.raw<readonly Waiting[]>([]);
+  allowed = $state.raw<Allowed>({ camera: true, microphone: true, screen: true });
   messages = $state.raw<Message[]>([]);
   unread = $state(0);
   panel = $state<'chat' | 'people'>();
@@ -71,6 +93,7 @@ export class Session {
   soundBlocked = $state(false);
   private refreshing = false;
   private nextMessage = 1;
+  private connectionTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor() {
     this.follow();
@@ -119,8 +142,8 @@ export class Session {
     }
   }
 
-  toggleHand(): Promise<void> {
-    return this.attempt(() => this.room.localParticipant.setHandRaised(this.self?.hand === undefined));
+  async toggleHand(): Promise<void> {
+    await this.attempt(() => this.room.localParticipant.setHandRaised(this.self?.hand === undefined));
   }
 
   async send(text: string): Promise<void> {
@@ -132,6 +155,32 @@ export class Session {
     if (this.panel === 'chat') this.unread = 0;
   }
 
+  /** Mutes what somebody sends; they may send it again. */
+  muteSource(person: Person, source: Source): Promise<void> {
+    return this.moderate(person, (participant) => {
+      const publication = participant.publication(source);
+      return publication ? this.room.muteTrack(publication) : Promise.resolve();
+    });
+  }
+
+  permit(person: Person, what: Publishable, allowed: boolean): Promise<void> {
+    const publish = person.publish.filter((each) => each !== what);
+    return this.moderate(person, (participant) => this.room.setPermissions(participant, allowed ? [...publish, what] : publish));
+  }
+
+  remove(person: Person, ban: boolean): Promise<void> {
+    return this.moderate(person, (participant) => this.room.removeParticipant(participant, { ban }));
+  }
+
+  /** Whether it was done. */
+  changeRoom(change: Partial<Settings>): Promise<boolean> {
+    return this.attempt(() => this.room.updateSettings(change));
+  }
+
+  async decide(waiting: Waiting, admit: boolean): Promise<void> {
+    await this.attempt(() => (admit ? this.room.admit(waiting.participant) : this.room.refuse(waiting.participant)));
+  }
+
   startAudio(): void {
     void this.room.startAudio();
   }
@@ -139,7 +188,9 @@ export class Session {
   private async connect(options: { room: string; name: string; role: Role; tracks: MediaStreamTrack[] }): Promise<boolean> {
     this.reset();
     try {
-      await this.room.connect(location.origin, { ...options, mode: options.role === 'viewer' ? 'broadcast' : 'conference' });
+      const mode = options.role === 'viewer' ? 'broadcast' : 'conference';
+      const token = tokenOf(options.room);
+      await this.room.connect(location.origin, { ...options, mode, ...(token === undefined ? {} : { token }) });
       this.phase = 'in';
       return true;
     } catch (error) {
@@ -153,6 +204,7 @@ export class Session {
     this.messages = [];
     this.unread = 0;
     this.panel = this.notice = this.end = undefined;
+    this.setConnection('well');
   }
 
   private async addLate(asked: Promise<Devices>): Promise<void> {
@@ -161,7 +213,8 @@ export class Session {
     this.problem = problem;
     for (const track of tracks) {
       const source = track.kind === 'audio' ? 'microphone' : 'camera';
-      await this.attempt(() => this.room.localParticipant.publishTrack(track, source));
+      if (!this.room.localParticipant.canPublish(source)) track.stop();
+      else await this.attempt(() => this.room.localParticipant.publishTrack(track, source));
     }
   }
 
@@ -170,16 +223,23 @@ export class Session {
       await work();
       this.problem = undefined;
     } catch (error) {
-      if (error instanceof SignalError) this.notice = { key: 'room.actionFailed', message: error.message };
+      if (error instanceof SignalError) this.notice = { key: 'room.actionFailed', values: { message: error.message } };
       else this.problem = problemOf(error);
     }
   }
 
-  private async attempt(work: () => Promise<void>): Promise<void> {
+  private async moderate(person: Person, work: (participant: RemoteParticipant) => Promise<void>): Promise<void> {
+    const participant = this.room.remoteParticipants.get(person.number);
+    if (participant) await this.attempt(() => work(participant));
+  }
+
+  private async attempt(work: () => Promise<void>): Promise<boolean> {
     try {
       await work();
+      return true;
     } catch (error) {
-      this.notice = { key: 'room.actionFailed', message: error instanceof Error ? error.message : String(error) };
+      this.notice = { key: 'room.actionFailed', values: { message: error instanceof Error ? error.message : String(error) } };
+      return false;
     }
   }
 
@@ -193,7 +253,25 @@ export class Session {
     room.on('TrackUnpublished', refresh);
     room.on('LocalTrackPublished', refresh);
     room.on('LocalTrackUnpublished', refresh);
-    room.on('TrackMuted', refresh);
+    room.on('TrackMuted', (_, participant, by) => {
+      refresh();
+      if (participant === room.localParticipant && by) this.notice = { key: 'room.mutedBy', values: { name: by.name } };
+    });
+    room.on('ParticipantAwayChanged', refresh);
+    room.on('ParticipantPermissionsChanged', (participant) => {
+      refresh();
+      if (participant === room.localParticipant) this.notice = { key: 'room.permissionsChanged' };
+    });
+    room.on('RoomSettingsChanged', refresh);
+    room.on('LobbyChanged', refresh);
+    room.on('Reconnecting', () => this.setConnection('lost'));
+    room.on('Reconnected', () => {
+      refresh();
+      this.setConnection(this.connection === 'lost' ? 'back' : 'well');
+    });
+    room.on('Waiting', () => {
+      if (this.phase === 'joining') this.phase = 'waiting';
+    });
     room.on('TrackUnmuted', refresh);
     room.on('TrackSubscribed', refresh);
     room.on('TrackUnsubscribed', refresh);
@@ -203,10 +281,17 @@ export class Session {
     room.on('Connected', refresh);
     room.on('AudioPlaybackStatusChanged', () => (this.soundBlocked = !room.canPlaybackAudio));
     room.on('ChatMessage', ({ from, text, time }) => this.addMessage(from, text, time));
-    room.on('Disconnected', (reason) => {
-      this.end = { kind: reason, message: undefined };
+    room.on('Disconnected', (reason, error) => {
+      this.end = error ? endOf(error) : { kind: reason, message: undefined };
       this.phase = 'over';
     });
+  }
+
+  private setConnection(to: 'well' | 'lost' | 'back'): void {
+    clearTimeout(this.connectionTimer);
+    if (to !== 'lost') this.connection = to;
+    if (to === 'lost') this.connectionTimer = setTimeout(() => (this.connection = 'lost'), BLIP_MS);
+    if (to === 'back') this.connectionTimer = setTimeout(() => (this.connection = 'well'), BACK_MS);
   }
 
   private addMessage(from: Participant | undefined, text: string, time: Date): void {
@@ -224,6 +309,10 @@ export class Session {
       this.self = personOf(this.room.localParticipant, true);
       this.others = [...this.room.remoteParticipants.values()].map((participant) => personOf(participant, false));
       this.viewers = this.room.viewerCount;
+      this.settings = this.room.settings;
+      this.lobby = this.room.lobby;
+      const can = (source: Publishable) => this.room.localParticipant.canPublish(source);
+      this.allowed = { camera: can('camera'), microphone: can('microphone'), screen: can('screen') };
     });
   }
 }
@@ -240,6 +329,9 @@ function personOf(participant: Participant, own: boolean): Person {
     micOn: microphone !== undefined && !microphone.muted,
     speaking: participant.isSpeaking,
     hand: participant.hand,
+    away: participant.isAway,
+    moderator: participant.isModerator,
+    publish: participant.publish,
     camera: videoOf(participant, 'camera'),
     screen,
     hasScreen: screen !== undefined,
@@ -251,19 +343,4 @@ function videoOf(participant: Participant, source: 'camera' | 'screen'): Video |
   if (!publication) return undefined;
   const { number, track, muted } = publication;
   return { number, track, muted, unplayable: 'reason' in track && track.reason === 'codec' };
-}
-
-function endOf(error: unknown): End {
-  if (!(error instanceof SignalError)) return { kind: 'refused', message: error instanceof Error ? error.message : String(error) };
-  switch (error.code) {
-    case 'unreachable':
-    case 'disconnected':
-    case 'room_full':
-    case 'server_error':
-      return { kind: error.code, message: undefined };
-    case 'stopping':
-      return { kind: 'server_stopping', message: undefined };
-    default:
-      return { kind: 'refused', message: error.message };
-  }
 }

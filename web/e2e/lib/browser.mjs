@@ -1,7 +1,7 @@
 /** Browsers, and the people in front of them. */
 import assert from 'node:assert/strict';
 import puppeteer from 'puppeteer-core';
-import { installCounter, installEyes, installSources, installWatch } from './inject.mjs';
+import { installCounter, installEyes, installSockets, installSources, installWatch } from './inject.mjs';
 import { PALETTE } from './palette.mjs';
 import { until } from './until.mjs';
 
@@ -78,6 +78,7 @@ export class Person {
       screen: screen && { ...SCREEN, rgb: PALETTE[`${name}'s screen`] ?? [0, 0, 0], ...screen },
     });
     await page.evaluateOnNewDocument(installCounter);
+    await page.evaluateOnNewDocument(installSockets);
     await page.evaluateOnNewDocument(installEyes, { palette: PALETTE, self: name });
     await page.evaluateOnNewDocument(installWatch);
     return person;
@@ -95,10 +96,28 @@ export class Person {
   }
 
   /** Goes into a room without a form in between. */
-  async enter(url, room, query = {}) {
-    const search = new URLSearchParams({ name: this.name, autojoin: '1', lang: 'en', ...query });
-    await this.page.goto(`${url}/r/${encodeURIComponent(room)}?${search}`, { timeout: 60_000 });
+  async enter(url, room, query = {}, token) {
+    await this.knock(url, room, query, token);
     await this.find('toolbar', 'Controls').wait();
+  }
+
+  /** Like `enter`, where it is not sure that one is let in. */
+  async knock(url, room, query = {}, token) {
+    const search = new URLSearchParams({ name: this.name, autojoin: '1', lang: 'en', ...query });
+    const fragment = token === undefined ? '' : `#token=${token}`;
+    await this.page.goto(`${url}/r/${encodeURIComponent(room)}?${search}${fragment}`, { timeout: 60_000 });
+  }
+
+  /** Waits until the page has this heading. */
+  reads(heading) {
+    const title = () => this.page.evaluate(() => document.querySelector('h1')?.textContent);
+    return until(async () => `${this.name} reads “${heading}”, but reads “${await title()}”`, async () => (await title()) === heading);
+  }
+
+  /** Waits until a banner says this. */
+  isTold(text) {
+    const banners = () => this.page.evaluate(() => [...document.querySelectorAll('[role=status]')].map(({ textContent }) => textContent.trim()));
+    return until(async () => `${this.name} is told “${text}”, but: ${JSON.stringify(await banners())}`, async () => (await banners()).some((banner) => banner.includes(text)));
   }
 
   /** The button, textbox… with this accessible name; waits for it. */
@@ -150,6 +169,11 @@ export class Person {
     }, limitMs);
   }
 
+  /** Forgets what the browser had to say of connections that a test has cut. */
+  forgiveLostConnections() {
+    this.faults = this.faults.filter((fault) => !/WebSocket connection to|ERR_CONNECTION/.test(fault));
+  }
+
   assertNoFaults() {
     assert.deepEqual(this.faults, [], `${this.name}'s page is quiet`);
   }
@@ -163,6 +187,6 @@ export class Person {
 /** Opens the page and joins at once. */
 export async function join(browser, server, room, name, options = {}) {
   const person = await Person.open(browser, name, { ...options, origin: server.url });
-  await person.enter(server.url, room, options.query);
+  await person.enter(server.url, room, options.query, options.token);
   return person;
 }

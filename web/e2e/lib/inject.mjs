@@ -3,10 +3,11 @@
  *
  *     installSources   the camera and the screen become pictures of one's own colour; the microphone stays the browser's fake one
  *     installCounter   counts changes of SDP
+ *     installSockets   lets a test cut the WebSocket, and keep it cut
  *     installEyes      sees whose colour a tile shows, under which name
  *     installWatch     looks at each frame that was ever in sight, and how long after the last click the first right one came
  *
- * The last three meet in `window.e2e`, and are installed in this order.
+ * The last four meet in `window.e2e`, and are installed in this order.
  */
 
 /** `sources` gives `{ rgb, width, height, fps }` for `camera` and `screen`. */
@@ -54,6 +55,39 @@ export function installCounter() {
     };
   }
   window.e2e = { descriptions };
+}
+
+/** `cut` loses the connection of signalling as a network does, `keepCut` lets no other come about. */
+export function installSockets() {
+  const Real = window.WebSocket;
+  const sockets = [];
+  let isCut = false;
+
+  /** One that never stands. */
+  function dead() {
+    const socket = Object.assign(new EventTarget(), { send() {}, close() {} });
+    setTimeout(() => socket.dispatchEvent(new Event('close')), 10);
+    return socket;
+  }
+
+  window.WebSocket = function (url) {
+    if (isCut) return dead();
+    const socket = new Real(url);
+    sockets.push(socket);
+    return socket;
+  };
+  Object.assign(window.e2e, {
+    cut: () => sockets.at(-1).close(4001),
+    keepCut: (yes) => (isCut = yes),
+    /** Cuts right after a message of this type has been sent, before its answer can be read. */
+    cutAfter(type) {
+      const socket = sockets.at(-1);
+      socket.send = (text) => {
+        Real.prototype.send.call(socket, text);
+        if (JSON.parse(text).type === type) socket.close(4001);
+      };
+    },
+  });
 }
 
 /** `palette` gives the colour for each label of a tile; one's own tiles have the colours of `self`. */

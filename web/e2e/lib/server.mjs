@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 
-const BINARY = process.env.NINEFOLD_BIN ?? fileURLToPath(new URL('../../../target/release/ninefold', import.meta.url));
+export const BINARY = process.env.NINEFOLD_BIN ?? fileURLToPath(new URL('../../../target/release/ninefold', import.meta.url));
 
 /** Log lines that no test expects. */
 const ALARMS = /panicked|"level":"ERROR"|\bERROR\b/;
@@ -12,23 +12,33 @@ export class Server {
   /** Where it listens, as it says itself. */
   url = '';
   log = '';
+  #options;
   #child;
 
-  static async start(env = {}) {
+  /** `env` has settings, as `NINEFOLD_SECTION__FIELD`; `config` is the path of a file of settings. */
+  static async start(options = {}) {
     const server = new Server();
-    const settings = { NINEFOLD_HTTP__LISTEN: '127.0.0.1:0', NINEFOLD_MEDIA__PORT: '0', ...env };
-    const child = (server.#child = spawn(BINARY, ['serve'], { env: { ...process.env, ...settings }, stdio: ['ignore', 'pipe', 'pipe'] }));
-    child.stderr.on('data', (data) => (server.log += data));
-    server.url = await new Promise((resolve, reject) => {
+    server.#options = options;
+    await server.#launch('127.0.0.1:0');
+    return server;
+  }
+
+  async #launch(listen) {
+    const { env = {}, config } = this.#options;
+    const settings = { NINEFOLD_HTTP__LISTEN: listen, NINEFOLD_MEDIA__PORT: '0', ...env };
+    const args = config ? ['serve', '--config', config] : ['serve'];
+    const child = (this.#child = spawn(BINARY, args, { env: { ...process.env, ...settings }, stdio: ['ignore', 'pipe', 'pipe'] }));
+    this.log = '';
+    child.stderr.on('data', (data) => (this.log += data));
+    this.url = await new Promise((resolve, reject) => {
       child.on('error', reject);
-      child.on('exit', (code) => reject(new Error(`The server ended with ${code}:\n${server.log}`)));
+      child.on('exit', (code) => reject(new Error(`The server ended with ${code}:\n${this.log}`)));
       child.stdout.on('data', (data) => {
-        server.log += data;
-        const ready = /listening on (\S+)/.exec(server.log);
+        this.log += data;
+        const ready = /listening on (\S+)/.exec(this.log);
         if (ready) resolve(ready[1]);
       });
     });
-    return server;
   }
 
   /** Asks it to end, and insists that it does so in order. */
@@ -39,6 +49,18 @@ export class Server {
     const [code, signal] = await exited;
     if (code !== 0) throw new Error(`The server ended with ${code ?? signal}:\n${this.log}`);
     if (ALARMS.test(this.log)) throw new Error(`The server's log is alarming:\n${this.log}`);
+  }
+
+  /** Ends it as a loss of power does. */
+  async kill() {
+    const exited = once(this.#child, 'exit');
+    this.#child.kill('SIGKILL');
+    await exited;
+  }
+
+  /** Starts it again where it was, after `stop` or `kill`. */
+  async startAgain() {
+    await this.#launch(new URL(this.url).host);
   }
 
   /** A number of `/metrics`, summed over its labels. */

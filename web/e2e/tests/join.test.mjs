@@ -1,29 +1,18 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { join, launchChromium } from '../lib/browser.mjs';
-import { Server } from '../lib/server.mjs';
+import { test } from 'node:test';
+import { join } from '../lib/browser.mjs';
+import { setUp } from '../lib/setup.mjs';
 import { median } from '../lib/until.mjs';
 
 const JOINS = 12;
 const SMALL = { camera: { width: 160, height: 90, fps: 30 }, viewport: { width: 480, height: 360 } };
 
-let server;
-let browser;
-
-before(async () => {
-  server = await Server.start();
-  browser = await launchChromium();
-});
-
-after(async () => {
-  await browser?.close();
-  await server?.stop();
-});
+const world = setUp();
 
 /** A measurement rather than a gate: what is asserted is only that a picture comes at all. */
 test('join to first frame', { timeout: 180_000 }, async (t) => {
-  const bo = await join(browser, server, 'join', 'Bo', SMALL);
-  const ada = await join(browser, server, 'join', 'Ada', SMALL);
+  const bo = await join(world.browser, world.server, 'join', 'Bo', SMALL);
+  const ada = await join(world.browser, world.server, 'join', 'Ada', SMALL);
   await ada.seesAll(['Bo'], 60_000);
   const times = [];
   for (let i = 0; i < JOINS; i++) {

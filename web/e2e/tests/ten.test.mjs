@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { join, launchChromium } from '../lib/browser.mjs';
+import { test } from 'node:test';
+import { join } from '../lib/browser.mjs';
 import { noWrongFace } from '../lib/core.mjs';
 import { NAMES } from '../lib/palette.mjs';
-import { Server } from '../lib/server.mjs';
+import { setUp } from '../lib/setup.mjs';
 import { until } from '../lib/until.mjs';
 
 /** Ten pages share the machine: their pictures are small, and only one page shows more than its own. */
@@ -12,23 +12,12 @@ const [WATCHER, ...OTHERS] = NAMES;
 /** The wish is 1,000; the machine may be busy with other things. */
 const TURN_LIMIT_MS = 3_000;
 
-let server;
-let browser;
-
-before(async () => {
-  server = await Server.start();
-  browser = await launchChromium();
-});
-
-after(async () => {
-  await browser?.close();
-  await server?.stop();
-});
+const world = setUp();
 
 test('ten people, a page of four tiles', { timeout: 300_000 }, async (t) => {
-  const watcher = await join(browser, server, 'ten', WATCHER, { ...SMALL, viewport: { width: 800, height: 600 }, query: { tiles: '4' } });
+  const watcher = await join(world.browser, world.server, 'ten', WATCHER, { ...SMALL, viewport: { width: 800, height: 600 }, query: { tiles: '4' } });
   const others = [];
-  for (const name of OTHERS.slice(0, -1)) others.push(await join(browser, server, 'ten', name, { ...SMALL, query: { tiles: '1' } }));
+  for (const name of OTHERS.slice(0, -1)) others.push(await join(world.browser, world.server, 'ten', name, { ...SMALL, query: { tiles: '1' } }));
   const nine = [watcher, ...others];
   await t.test('nobody negotiates anew when the tenth joins', (t) => tenthJoins(t, nine, others));
   await t.test('each page shows the right people', (t) => turnPages(t, watcher));
@@ -40,7 +29,7 @@ test('ten people, a page of four tiles', { timeout: 300_000 }, async (t) => {
 
 async function tenthJoins(t, nine, others) {
   const name = OTHERS.at(-1);
-  others.push(await join(browser, server, 'ten', name, { ...SMALL, query: { tiles: '1' } }));
+  others.push(await join(world.browser, world.server, 'ten', name, { ...SMALL, query: { tiles: '1' } }));
   for (const person of nine) await until(`${person.name} knows ten people`, () => person.page.evaluate(() => window.ninefold.room.remoteParticipants.size === 9));
   await assertOneOffer(t, [...nine, others.at(-1)]);
 }

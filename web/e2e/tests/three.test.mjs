@@ -1,25 +1,14 @@
-import { after, before, test } from 'node:test';
-import { join, launchChromium } from '../lib/browser.mjs';
+import { test } from 'node:test';
+import { join } from '../lib/browser.mjs';
 import { coloursMatchNames, leaverGoes, noWrongFace, pagesTurn, screenIsShared, soundsFlow, videosFlow } from '../lib/core.mjs';
-import { Server } from '../lib/server.mjs';
+import { setUp } from '../lib/setup.mjs';
 
 const TIMEOUT = { timeout: 240_000 };
-let server;
-let browser;
-
-before(async () => {
-  server = await Server.start();
-  browser = await launchChromium();
-});
-
-after(async () => {
-  await browser?.close();
-  await server?.stop();
-});
+const world = setUp();
 
 test('three people see and hear each other', TIMEOUT, async (t) => {
   const people = [];
-  for (const name of ['Ada', 'Bo', 'Cy']) people.push(await join(browser, server, 'three', name));
+  for (const name of ['Ada', 'Bo', 'Cy']) people.push(await join(world.browser, world.server, 'three', name));
   const [ada, bo, cy] = people;
   await t.test('each tile shows the colour of its name', (t) => coloursMatchNames(t, people));
   await t.test('videos flow', (t) => videosFlow(t, people));
@@ -32,9 +21,9 @@ test('three people see and hear each other', TIMEOUT, async (t) => {
 });
 
 test('the right face stays under the right name through twenty changes of source', TIMEOUT, async (t) => {
-  const pager = await join(browser, server, 'pages', 'Ada', { query: { tiles: '1' } });
+  const pager = await join(world.browser, world.server, 'pages', 'Ada', { query: { tiles: '1' } });
   const others = [];
-  for (const name of ['Bo', 'Cy']) others.push(await join(browser, server, 'pages', name));
+  for (const name of ['Bo', 'Cy']) others.push(await join(world.browser, world.server, 'pages', name));
   await t.test('pages turn', (t) => pagesTurn(t, pager, ['Bo', 'Cy']));
   await t.test('no wrong face', (t) => noWrongFace(t, [pager, ...others]));
   await t.test('nothing to complain about', () => [pager, ...others].forEach((person) => person.assertNoFaults()));

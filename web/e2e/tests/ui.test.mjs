@@ -1,27 +1,16 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { join, launchChromium, Person } from '../lib/browser.mjs';
-import { Server } from '../lib/server.mjs';
+import { test } from 'node:test';
+import { join, Person } from '../lib/browser.mjs';
+import { setUp } from '../lib/setup.mjs';
 import { until } from '../lib/until.mjs';
 
 const TIMEOUT = { timeout: 180_000 };
-let server;
-let browser;
-
-before(async () => {
-  server = await Server.start();
-  browser = await launchChromium();
-});
-
-after(async () => {
-  await browser?.close();
-  await server?.stop();
-});
+const world = setUp();
 
 test('two people use what the page offers', TIMEOUT, async (t) => {
-  const ada = await Person.open(browser, 'Ada', { origin: server.url });
+  const ada = await Person.open(world.browser, 'Ada', { origin: world.server.url });
   await t.test('the form leads into the room', () => enterByForm(ada));
-  const bo = await join(browser, server, 'ui', 'Bo');
+  const bo = await join(world.browser, world.server, 'ui', 'Bo');
   await ada.seesAll(['You', 'Bo']);
   await bo.seesAll(['You', 'Ada']);
   await t.test('tiles are whole', () => tilesAreWhole(ada));
@@ -37,7 +26,7 @@ test('two people use what the page offers', TIMEOUT, async (t) => {
 });
 
 async function enterByForm(ada) {
-  await ada.page.goto(`${server.url}/?lang=en`);
+  await ada.page.goto(`${world.server.url}/?lang=en`);
   await ada.find('textbox', 'Your name').fill('Ada');
   await ada.find('textbox', 'Room').fill('not/a room?');
   await ada.press('Join');
@@ -164,8 +153,8 @@ async function leave(ada, bo) {
 }
 
 test('a page in Chinese', TIMEOUT, async () => {
-  const cy = await Person.open(browser, 'Cy', { origin: server.url });
-  await cy.page.goto(`${server.url}/r/${encodeURIComponent('会议室')}?name=Cy&autojoin=1&lang=zh-CN`);
+  const cy = await Person.open(world.browser, 'Cy', { origin: world.server.url });
+  await cy.page.goto(`${world.server.url}/r/${encodeURIComponent('会议室')}?name=Cy&autojoin=1&lang=zh-CN`);
   await cy.page.waitForSelector('[role=toolbar]');
   const page = await cy.page.evaluate(() => ({
     lang: document.documentElement.lang,
@@ -181,9 +170,9 @@ test('a page in Chinese', TIMEOUT, async () => {
 });
 
 test('somebody watches', TIMEOUT, async () => {
-  const ada = await join(browser, server, 'stage', 'Ada');
-  const viewer = await Person.open(browser, 'Dee', { origin: server.url });
-  await viewer.page.goto(`${server.url}/watch/stage?lang=en`);
+  const ada = await join(world.browser, world.server, 'stage', 'Ada');
+  const viewer = await Person.open(world.browser, 'Dee', { origin: world.server.url });
+  await viewer.page.goto(`${world.server.url}/watch/stage?lang=en`);
   await viewer.seesAll(['Ada']);
   await until('Ada knows of a viewer', () => ada.page.evaluate(() => window.ninefold.room.viewerCount === 1));
   assert.equal(await ada.page.evaluate(() => window.ninefold.room.remoteParticipants.size), 0, 'a viewer is in no roster');
@@ -199,12 +188,12 @@ test('somebody watches', TIMEOUT, async () => {
 });
 
 test('garbage for a room name', TIMEOUT, async () => {
-  const ada = await Person.open(browser, 'Ada', { origin: server.url });
+  const ada = await Person.open(world.browser, 'Ada', { origin: world.server.url });
   // Rooms stay for a while after the last has left: those of the other tests are still there.
-  const rooms = await server.metric('ninefold_rooms');
+  const rooms = await world.server.metric('ninefold_rooms');
   for (const name of ['a b', '<script>', '...', 'x'.repeat(65), '🙂']) {
     for (const page of ['r', 'watch']) {
-      await ada.page.goto(`${server.url}/${page}/${encodeURIComponent(name)}?name=Ada&autojoin=1&lang=en`);
+      await ada.page.goto(`${world.server.url}/${page}/${encodeURIComponent(name)}?name=Ada&autojoin=1&lang=en`);
       const title = await until('a title', () => ada.page.evaluate(() => document.querySelector('h1')?.textContent));
       assert.equal(title, 'There is no such page', name);
     }
@@ -213,7 +202,7 @@ test('garbage for a room name', TIMEOUT, async () => {
     // The browser complains of the refusal, as it should.
     ada.faults.length = 0;
   }
-  assert.equal(await server.metric('ninefold_rooms'), rooms, 'no room was made');
+  assert.equal(await world.server.metric('ninefold_rooms'), rooms, 'no room was made');
   await ada.close();
 });
 

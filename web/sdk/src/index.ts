@@ -1,11 +1,12 @@
 export { DATA_BYTES_MAX } from './data.ts';
 export { Emitter } from './emitter.ts';
-export type { ChatMessage, ConnectionState, RoomEvents } from './events.ts';
+export type { ChatMessage, ConnectionState, RoomEvents, Trouble } from './events.ts';
 export { captureCamera, captureCameraAndMicrophone, captureMicrophone } from './capture.ts';
 export type { SlotCounts } from './media.ts';
 export { LocalParticipant, Participant, RemoteParticipant } from './participant.ts';
-export type { LeaveReason, Role, RoomMode, SlotReason, Source } from './protocol.gen.ts';
+export type { LeaveReason, Publishable, Rights, Role, RoomMode, Settings, SlotReason, Source, Waiting } from './protocol.gen.ts';
 export * as protocol from './protocol.gen.ts';
-export { Room, type ConnectOptions } from './room.ts';
+export { DEFAULT_RECONNECT_POLICY, type ReconnectPolicy } from './reconnect.ts';
+export { Room, type ConnectOptions, type Scenario } from './room.ts';
 export { SignalError } from './signal.ts';
 export { LocalTrack, RemoteTrack, TrackPublication, type LocalTrackPublication, type RemoteTrackPublication } from './track.ts';

@@ -5,14 +5,14 @@
  *     audio slots · video slots    sections that receive; what they show changes by signalling only
  *     data                         two channels
  *
- * Only a shared screen adds sections later.
+ * A shared screen adds sections later; so does what was not allowed at first.
  */
 import { CAMERA_WIDTH } from './capture.ts';
 import { receiveCodecs, sendCodecs } from './codecs.ts';
 import { decodeData, encodeData } from './data.ts';
 import { Emitter } from './emitter.ts';
 import type { PublishedSection, Source } from './protocol.gen.ts';
-import { kindOf, LocalTrack } from './track.ts';
+import { kindOf, type LocalTrack } from './track.ts';
 
 /** How many tracks can be received at once without a further offer. */
 export interface SlotCounts {
@@ -28,6 +28,8 @@ export interface SendSection {
   readonly transceiver: RTCRtpTransceiver;
   readonly local: LocalTrack;
   muted: boolean;
+  /** Part of the offers from now on. Said here and not by the transceiver's direction, which a closed connection forgets. */
+  inUse: boolean;
 }
 
 /** A receiving section: its `mid` and the stream that plays whatever is in it. */
@@ -40,6 +42,9 @@ export interface ReceiveSection {
 export interface MediaEvents {
   data: [from: number, payload: Uint8Array];
   connected: [];
+  /** The state of ICE changed. */
+  ice: [];
+  /** Lost, and not because of ICE. */
   failed: [];
 }
 
@@ -88,13 +93,13 @@ export class Media extends Emitter<MediaEvents> {
   readonly sends: SendSection[] = [];
   readonly receives: ReceiveSection[] = [];
   private readonly channels: { reliable: RTCDataChannel; lossy: RTCDataChannel };
+  private readonly local: (source: Source) => LocalTrack;
 
-  constructor(options: { publish: boolean; slots: SlotCounts }) {
+  /** `sources` have sections from the first offer on; `local` gives what a source's section carries. */
+  constructor(options: { sources: Source[]; slots: SlotCounts; local: (source: Source) => LocalTrack }) {
     super();
-    if (options.publish) {
-      this.addSend('microphone');
-      this.addSend('camera');
-    }
+    this.local = options.local;
+    for (const source of options.sources) this.addSend(source);
     for (let i = 0; i < options.slots.audio; i++) this.addReceive('audio');
     for (let i = 0; i < options.slots.video; i++) this.addReceive('video');
     this.channels = {
@@ -102,25 +107,26 @@ export class Media extends Emitter<MediaEvents> {
       lossy: this.addChannel('lossy', { ordered: false, maxRetransmits: 0 }),
     };
     this.pc.addEventListener('connectionstatechange', () => this.handleState());
+    this.pc.addEventListener('iceconnectionstatechange', () => this.emit('ice'));
   }
 
   /** The section in use for a source. */
   send(source: Source): SendSection | undefined {
-    return this.sends.find((section) => section.source === source && section.transceiver.direction === 'sendonly');
+    return this.sends.find((section) => section.source === source && section.inUse);
   }
 
   /** A section for a source: an idle one of that source if there is one, else a new one. Takes effect with the next offer. */
   openSend(source: Source): SendSection {
-    const idle = this.sends.find((section) => section.source === source);
-    if (!idle) return this.addSend(source);
-    idle.transceiver.direction = 'sendonly';
-    return idle;
+    const section = this.sends.find((section) => section.source === source) ?? this.addSend(source);
+    section.transceiver.direction = 'sendonly';
+    section.inUse = true;
+    return section;
   }
 
   /** Stops using a section from the next offer on. */
-  async closeSend(section: SendSection): Promise<void> {
-    section.transceiver.direction = 'inactive';
-    await section.transceiver.sender.replaceTrack(null);
+  closeSend(section: SendSection): void {
+    section.inUse = false;
+    if (this.pc.signalingState !== 'closed') section.transceiver.direction = 'inactive';
   }
 
   /** The receiving section with this `mid`. */
@@ -132,6 +138,11 @@ export class Media extends Emitter<MediaEvents> {
   async offer(): Promise<{ offer: string; tracks: PublishedSection[] }> {
     await this.pc.setLocalDescription(await this.pc.createOffer());
     return { offer: this.pc.localDescription?.sdp ?? '', tracks: publishedSections(this.sends) };
+  }
+
+  /** The next offer finds a new way to the server; media flows on meanwhile, if it does. */
+  restartIce(): void {
+    this.pc.restartIce();
   }
 
   accept(answer: string): Promise<void> {
@@ -156,7 +167,7 @@ export class Media extends Emitter<MediaEvents> {
     const transceiver = source === 'camera' ? this.addCamera() : this.pc.addTransceiver(kind, sendInit(source));
     const canLayer = source !== 'camera' || isLayered(transceiver);
     transceiver.setCodecPreferences(sendCodecs(kind, RTCRtpSender.getCapabilities(kind)?.codecs ?? [], canLayer));
-    const section = { source, transceiver, local: new LocalTrack(), muted: true };
+    const section = { source, transceiver, local: this.local(source), muted: true, inUse: true };
     this.sends.push(section);
     return section;
   }
@@ -189,7 +200,7 @@ export class Media extends Emitter<MediaEvents> {
 
   private handleState(): void {
     if (this.pc.connectionState === 'connected') this.emit('connected');
-    if (this.pc.connectionState === 'failed') this.emit('failed');
+    if (this.pc.connectionState === 'failed' && this.pc.iceConnectionState !== 'failed') this.emit('failed');
   }
 }
 

@@ -1,6 +1,8 @@
-import type { Participant as ParticipantInfo, Source } from './protocol.gen.ts';
+import type { Participant as ParticipantInfo, Publishable, Rights, Source } from './protocol.gen.ts';
 import type { Publisher } from './publisher.ts';
 import type { LocalTrack, RemoteTrack, TrackPublication } from './track.ts';
+
+const EVERYTHING: readonly Publishable[] = ['camera', 'microphone', 'screen'];
 
 /** Somebody in the room. */
 export class Participant<T extends RemoteTrack | LocalTrack = RemoteTrack | LocalTrack> {
@@ -14,6 +16,12 @@ export class Participant<T extends RemoteTrack | LocalTrack = RemoteTrack | Loca
   metadata = '';
   /** The place in the queue of raised hands, from 1; undefined: hand is down. */
   hand: number | undefined;
+  /** Their signalling is lost, and they may come back; what they send may still arrive. */
+  isAway = false;
+  /** May mute, remove, lock and admit. */
+  isModerator = false;
+  /** What they may publish, apart from what the room's settings say. */
+  publish: readonly Publishable[] = [];
   /** Loudness from 0 to 1; 0 while silent. */
   audioLevel = 0;
   /** By the track's number. */
@@ -36,6 +44,9 @@ export class Participant<T extends RemoteTrack | LocalTrack = RemoteTrack | Loca
     this.name = info.name;
     this.metadata = info.metadata;
     this.hand = info.hand;
+    this.isAway = info.away;
+    this.isModerator = info.moderator;
+    this.publish = info.publish;
   }
 }
 
@@ -44,6 +55,10 @@ export class RemoteParticipant extends Participant<RemoteTrack> {}
 
 /** Oneself. */
 export class LocalParticipant extends Participant<LocalTrack> {
+  /** What one may receive and moderate, as the server said; for what one may publish ask `canPublish`. */
+  rights: Readonly<Rights> = { publish: [], subscribe: true, moderate: false };
+  /** What the room's settings let everybody publish; kept by the room. */
+  allowedToAll: readonly Publishable[] = EVERYTHING;
   private readonly publisher: Publisher;
 
   constructor(publisher: Publisher) {
@@ -61,6 +76,12 @@ export class LocalParticipant extends Participant<LocalTrack> {
 
   get isScreenShareEnabled(): boolean {
     return this.isEnabled('screen');
+  }
+
+  /** Whether one may publish a source: by one's own rights and, unless one moderates, by the room's settings. */
+  canPublish(source: Source): boolean {
+    const what = source === 'screen_audio' ? 'screen' : source;
+    return this.rights.publish.includes(what) && (this.rights.moderate || this.allowedToAll.includes(what));
   }
 
   /** Starts or stops the camera. Needs no new negotiation. Rejects with the browser's error if there is no camera to be had. */

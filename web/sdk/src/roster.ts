@@ -1,8 +1,17 @@
 import type { Emitter } from './emitter.ts';
 import type { RoomEvents } from './events.ts';
 import { RemoteParticipant, type LocalParticipant, type Participant } from './participant.ts';
-import type { LeaveReason, Participant as ParticipantInfo, RoomEvent, ServerMessage, Speaker, Track } from './protocol.gen.ts';
+import type { LeaveReason, Participant as ParticipantInfo, Publishable, RoomEvent, Settings, Speaker, Track, Waiting } from './protocol.gen.ts';
+import type { Joined } from './signal.ts';
 import { kindOf, RemoteTrack, TrackPublication, type LocalTrackPublication, type RemoteTrackPublication } from './track.ts';
+
+/** What is done to one's own tracks from elsewhere. */
+export interface OwnTracks {
+  handleMuted(track: number, muted: boolean, by: number | undefined): void;
+  handleUnpublished(track: number): void;
+}
+
+const OPEN: Settings = { locked: false, lobby: false, publish: ['camera', 'microphone', 'screen'] };
 
 /** Who is in the room and what they publish: the picture at the join, kept up to date by the numbered events. */
 export class Roster {
@@ -11,26 +20,48 @@ export class Roster {
   speakers: Participant[] = [];
   hands: Participant[] = [];
   viewers = 0;
+  settings: Settings = OPEN;
+  lobby: Waiting[] = [];
   /** Called for each new remote track, before anybody else hears of it. */
   onPublished: (track: number) => void = () => {};
   private readonly room: Emitter<RoomEvents>;
+  private readonly own: OwnTracks;
   private seq = 0;
 
-  constructor(local: LocalParticipant, room: Emitter<RoomEvents>) {
+  constructor(local: LocalParticipant, room: Emitter<RoomEvents>, own: OwnTracks) {
     this.local = local;
     this.room = room;
+    this.own = own;
   }
 
-  enter(joined: Extract<ServerMessage, { type: 'joined' }>): void {
-    this.seq = joined.seq;
-    this.viewers = joined.viewers;
-    this.local.number = joined.participant;
-    this.local.identity = joined.identity;
+  /** The picture at the first join. */
+  enter(joined: Joined): void {
+    this.takeOver(joined);
     for (const info of joined.participants) {
-      if (info.participant === joined.participant) this.local.describe(info);
-      else this.addRemote(info);
+      if (info.participant !== joined.participant) this.addRemote(info);
     }
     this.setHands(joined.raised);
+  }
+
+  /** The picture at a later join: who is still here stays the same object, and only what differs is told. */
+  reenter(joined: Joined): void {
+    this.takeOver(joined);
+    const infos = new Map(joined.participants.filter(({ participant }) => participant !== joined.participant).map((info) => [info.participant, info]));
+    for (const remote of [...this.remotes.values()]) {
+      // After a restart of the server a number may be somebody else's.
+      if (infos.get(remote.number)?.identity !== remote.identity) this.handleLeft(remote.number, 'disconnected');
+    }
+    for (const info of infos.values()) {
+      const remote = this.remotes.get(info.participant);
+      if (remote) this.compare(remote, info);
+      else this.handleJoined(info);
+    }
+    this.setHands(joined.raised);
+    this.room.emit('HandRaised', this.hands);
+    this.room.emit('ViewerCountChanged', this.viewers);
+    this.room.emit('RoomSettingsChanged', this.settings);
+    this.room.emit('LobbyChanged', this.lobby);
+    this.applySpeakers([]);
   }
 
   clear(): void {
@@ -44,6 +75,8 @@ export class Roster {
     this.speakers = [];
     this.hands = [];
     this.viewers = 0;
+    this.lobby = [];
+    this.setSettings(OPEN);
   }
 
   participant(number: number): Participant | undefined {
@@ -75,7 +108,17 @@ export class Roster {
       case 'track_unpublished':
         return this.handleUnpublished(event.participant, event.track);
       case 'track_muted':
-        return this.handleMuted(event.participant, event.track, event.muted);
+        return this.handleMuted(event.participant, event.track, event.muted, event.by);
+      case 'participant_away':
+        return this.handleAway(event.participant, event.away);
+      case 'publish_changed':
+        return this.handlePublish(event.participant, event.publish);
+      case 'settings_changed':
+        this.setSettings(event.settings);
+        return this.room.emit('RoomSettingsChanged', this.settings);
+      case 'lobby':
+        this.lobby = event.waiting;
+        return this.room.emit('LobbyChanged', this.lobby);
       case 'chat':
         return this.handleChat(event);
       case 'hands':
@@ -140,22 +183,77 @@ export class Roster {
   }
 
   private handleUnpublished(number: number, track: number): void {
+    if (number === this.local.number) return this.own.handleUnpublished(track);
     const participant = this.remotes.get(number);
     const publication = participant?.publications.get(track);
     if (participant && publication) this.removeTrack(participant, publication);
   }
 
-  /** One's own mute state is decided here, not there. */
-  private handleMuted(number: number, track: number, muted: boolean): void {
+  private handleMuted(number: number, track: number, muted: boolean, by: number | undefined): void {
+    if (number === this.local.number) return this.own.handleMuted(track, muted, by);
     const participant = this.remotes.get(number);
     const publication = participant?.publications.get(track);
-    if (!participant || !publication || publication.muted === muted) return;
-    publication.muted = muted;
-    this.room.emit(muted ? 'TrackMuted' : 'TrackUnmuted', publication, participant);
+    if (participant && publication) this.setMuted(participant, publication, muted, by);
+  }
+
+  private handleAway(number: number, away: boolean): void {
+    const participant = this.participant(number);
+    if (!participant || participant.isAway === away) return;
+    participant.isAway = away;
+    this.room.emit('ParticipantAwayChanged', participant);
+  }
+
+  private handlePublish(number: number, publish: Publishable[]): void {
+    const participant = this.participant(number);
+    if (!participant) return;
+    participant.publish = publish;
+    if (participant === this.local) this.local.rights = { ...this.local.rights, publish };
+    this.room.emit('ParticipantPermissionsChanged', participant);
   }
 
   private handleChat({ from, to, text, time_ms }: Extract<RoomEvent, { kind: 'chat' }>): void {
     this.room.emit('ChatMessage', { from: this.participant(from), to, text, time: new Date(time_ms) });
+  }
+
+  private takeOver(joined: Joined): void {
+    this.seq = joined.seq;
+    this.viewers = joined.viewers;
+    this.lobby = joined.lobby;
+    this.setSettings(joined.settings);
+    const { local } = this;
+    local.number = joined.participant;
+    local.identity = joined.identity;
+    local.rights = joined.rights;
+    // A viewer is not in the list.
+    local.publish = joined.rights.publish;
+    local.isModerator = joined.rights.moderate;
+    const own = joined.participants.find(({ participant }) => participant === local.number);
+    if (own) local.describe(own);
+  }
+
+  private setSettings(settings: Settings): void {
+    this.settings = settings;
+    this.local.allowedToAll = settings.publish;
+  }
+
+  private compare(remote: RemoteParticipant, info: ParticipantInfo): void {
+    this.handleAway(info.participant, info.away);
+    if (remote.name !== info.name || remote.metadata !== info.metadata) this.handleUpdated(info.participant, info.name, info.metadata);
+    if (String(remote.publish) !== String(info.publish)) this.handlePublish(info.participant, info.publish);
+    remote.describe(info);
+    for (const publication of [...remote.publications.values()]) {
+      const track = info.tracks.find(({ track, source }) => track === publication.number && source === publication.source);
+      if (track) this.setMuted(remote, publication, track.muted, undefined);
+      else this.removeTrack(remote, publication);
+    }
+    for (const track of info.tracks) this.handlePublished(info.participant, track);
+  }
+
+  private setMuted(participant: RemoteParticipant, publication: RemoteTrackPublication, muted: boolean, by: number | undefined): void {
+    if (publication.muted === muted) return;
+    publication.muted = muted;
+    if (muted) this.room.emit('TrackMuted', publication, participant, by === undefined ? undefined : this.participant(by));
+    else this.room.emit('TrackUnmuted', publication, participant);
   }
 
   private setHands(raised: number[]): void {

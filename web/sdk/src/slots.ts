@@ -71,7 +71,10 @@ export class SlotTable {
     return undefined;
   }
 
-  clear(): void {
+  /** Forgets everything; gives the tracks that were in slots. */
+  clear(): number[] {
+    const tracks = [...this.slots.values()].flatMap(({ track }) => (track === undefined ? [] : [track]));
     this.slots.clear();
+    return tracks;
   }
 }

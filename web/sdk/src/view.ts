@@ -13,10 +13,21 @@ export class ViewSender {
     this.send = send;
   }
 
+  /** What is asked for now. */
+  get current(): View {
+    return this.wanted ? { mode: 'tracks', tracks: this.wanted } : { mode: 'auto', offset: 0, pinned: [] };
+  }
+
   /** The video tracks that are in sight, the most important first. */
   set(tracks: number[]): void {
     this.wanted = [...tracks];
     this.timer ??= setTimeout(() => this.flush(), DEBOUNCE_MS);
+  }
+
+  /** Says it again: the server may not have heard it. */
+  repeat(): void {
+    this.sent = undefined;
+    if (this.wanted) this.timer ??= setTimeout(() => this.flush(), DEBOUNCE_MS);
   }
 
   /** Forgets what was sent and is waiting: the connection is another one. */
@@ -30,6 +41,6 @@ export class ViewSender {
     const key = JSON.stringify(this.wanted);
     if (this.wanted === undefined || key === this.sent) return;
     this.sent = key;
-    this.send({ mode: 'tracks', tracks: this.wanted });
+    this.send(this.current);
   }
 }

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { receiveCodecs, sendCodecs } from '../src/codecs.ts';
 import { DATA_BYTES_MAX, decodeData, encodeData } from '../src/data.ts';
 import { layerScales, publishedSections } from '../src/media.ts';
-import { socketUrl } from '../src/room.ts';
+import { socketUrl } from '../src/visit.ts';
 
 function section(source: 'camera' | 'screen', mid: string | null, direction: RTCRtpTransceiverDirection, muted = false) {
   return { source, muted, transceiver: { mid, direction } as RTCRtpTransceiver };

@@ -1,29 +1,15 @@
-import { expect, test, vi } from 'vitest';
-import type { ServerMessage } from '../src/protocol.gen.ts';
+import { afterEach, expect, test, vi } from 'vitest';
 import { Signal, SignalError } from '../src/signal.ts';
+import { FakeSocket } from './fake-socket.ts';
 
-/** Just enough of a WebSocket, driven by hand. */
-class FakeSocket extends EventTarget {
-  sent: { type: string; id: number }[] = [];
-
-  send(text: string): void {
-    this.sent.push(JSON.parse(text) as { type: string; id: number });
-  }
-
-  close(): void {
-    this.dispatchEvent(new Event('close'));
-  }
-
-  receive(message: ServerMessage): void {
-    this.dispatchEvent(new MessageEvent('message', { data: JSON.stringify(message) }));
-  }
-}
+afterEach(() => vi.useRealTimers());
 
 async function connected(): Promise<{ socket: FakeSocket; signal: Signal }> {
   const socket = new FakeSocket();
-  const opening = Signal.connect('ws://server', () => socket as unknown as WebSocket);
-  socket.dispatchEvent(new Event('open'));
-  return { socket, signal: await opening };
+  const signal = new Signal('ws://server', () => socket as unknown as WebSocket);
+  socket.open();
+  await signal.opened;
+  return { socket, signal };
 }
 
 test('answers find their requests, in whatever order they come', async () => {
@@ -64,11 +50,11 @@ test('a lost connection rejects what is open and says so once', async () => {
   const closed = vi.fn();
   signal.on('closed', closed);
   const request = signal.request({ type: 'hand', raised: true });
-  socket.close();
-  signal.close();
+  socket.lose();
+  signal.drop();
   await expect(request).rejects.toBeInstanceOf(SignalError);
   await expect(signal.request({ type: 'hand', raised: true })).rejects.toMatchObject({ code: 'disconnected' });
-  expect(closed.mock.calls).toEqual([['disconnected']]);
+  expect(closed.mock.calls).toEqual([[undefined]]);
 });
 
 test('the server gives its reason before it closes', async () => {
@@ -76,7 +62,8 @@ test('the server gives its reason before it closes', async () => {
   const closed = vi.fn();
   signal.on('closed', closed);
   socket.receive({ type: 'closed', reason: 'room_closed' });
-  socket.close();
+  socket.lose();
+  expect(socket.closedWith).toBe(1000);
   expect(closed).toHaveBeenCalledWith('room_closed');
 });
 
@@ -86,12 +73,49 @@ test('leaving says goodbye', async () => {
   signal.on('closed', closed);
   signal.leave();
   expect(socket.sent.at(-1)).toEqual({ type: 'leave' });
+  expect(socket.closedWith).toBe(1000);
   expect(closed).toHaveBeenCalledWith('left');
 });
 
 test('a server that cannot be reached rejects', async () => {
   const socket = new FakeSocket();
-  const opening = Signal.connect('ws://server', () => socket as unknown as WebSocket);
-  socket.close();
-  await expect(opening).rejects.toMatchObject({ code: 'unreachable' });
+  const { opened } = new Signal('ws://server', () => socket as unknown as WebSocket);
+  socket.lose();
+  await expect(opened).rejects.toMatchObject({ code: 'unreachable' });
+});
+
+test('a server that does not answer is taken for lost, and the place in the room is kept', async () => {
+  vi.useFakeTimers();
+  const { socket, signal } = await connected();
+  const closed = vi.fn();
+  signal.on('closed', closed);
+  const first = expect(signal.request({ type: 'hand', raised: true })).rejects.toMatchObject({ code: 'timeout' });
+  vi.advanceTimersByTime(14_999);
+  const second = expect(signal.request({ type: 'hand', raised: false })).rejects.toMatchObject({ code: 'disconnected' });
+  expect(closed).not.toHaveBeenCalled();
+  vi.advanceTimersByTime(1);
+  await first;
+  await second;
+  expect(closed.mock.calls).toEqual([[undefined]]);
+  expect(socket.closedWith).toBe(4000);
+});
+
+test('a connection that does not come about in time is none', async () => {
+  vi.useFakeTimers();
+  const { opened } = new Signal('ws://server', () => new FakeSocket() as unknown as WebSocket);
+  vi.advanceTimersByTime(15_000);
+  await expect(opened).rejects.toMatchObject({ code: 'unreachable' });
+});
+
+test('the lobby may take longer than any answer', async () => {
+  vi.useFakeTimers();
+  const { socket, signal } = await connected();
+  const waiting = vi.fn();
+  signal.on('waiting', waiting);
+  const join = signal.request({ type: 'join', name: 'Ada', role: 'participant', metadata: '', mode: 'conference', offer: '', tracks: [] });
+  socket.receive({ type: 'waiting', id: 1 });
+  expect(waiting).toHaveBeenCalledTimes(1);
+  vi.advanceTimersByTime(3_600_000);
+  socket.receive({ type: 'error', id: 1, error: { code: 'not_admitted', message: 'No.' } });
+  await expect(join).rejects.toMatchObject({ code: 'not_admitted' });
 });
