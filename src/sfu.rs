@@ -147,6 +147,7 @@ impl Sfu {
         let rooms: Arc<DashMap<RoomName, Place>> = Arc::default();
         let (ended, has_ended) = mpsc::channel(ROOMS_ENDED_MAX);
         tokio::spawn(forget_ended(has_ended, Arc::clone(&rooms)));
+        let limits = &config.limits;
         let mut shards = vec![];
         for index in 0..config.media.shards {
             let step = index as u16;
@@ -163,7 +164,10 @@ impl Sfu {
             let port = config.port;
             let ShardHandle { commands, announced } =
                 shard::spawn(config).map_err(|e| io::Error::new(e.kind(), format!("media port {port} (UDP): {e}")))?;
-            shards.push(Shard { commands, media: PeerConfig { certificate: certificate.clone(), addresses: announced } });
+            shards.push(Shard {
+                commands,
+                media: PeerConfig { certificate: certificate.clone(), addresses: announced, limits: limits.clone() },
+            });
         }
         Ok(Sfu { shards, rooms, next_peer: AtomicU32::new(1), epoch, draining: AtomicBool::new(false) })
     }

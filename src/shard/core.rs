@@ -399,4 +399,6 @@ fn add_egress(sum: &mut ShardCounters, more: &EgressCounters) {
     sum.rtx_packets_sent += more.rtx;
     sum.plis_received += more.plis;
     sum.drops.count_many(DropReason::Feedback, more.refused);
+    sum.drops.count_many(DropReason::Duplicate, more.repeated_lately);
+    sum.drops.count_many(DropReason::Rate, more.repeated_enough);
 }

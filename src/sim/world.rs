@@ -11,6 +11,7 @@ use str0m_netem::{Input, LossModel, Netem, NetemConfig, Output, Probability, Ran
 use super::client::{Client, Kit};
 use super::wire::Audit;
 use crate::id::{PeerId, RoomName, TrackId};
+use crate::limits::Limits;
 use crate::people::{LeaveReason, Profile, Source};
 use crate::room::{Filler, View};
 use crate::shard::Core;
@@ -61,6 +62,8 @@ pub struct World {
     pub rng: fastrand::Rng,
     server: SocketAddr,
     room: RoomName,
+    /// Of those who join from now on.
+    pub limits: Limits,
 }
 
 impl World {
@@ -81,6 +84,7 @@ impl World {
             rng: fastrand::Rng::with_seed(seed ^ 0x9e37_79b9),
             server: "10.255.0.1:10000".parse().expect("an address"),
             room: RoomName::parse("sim").expect("a name"),
+            limits: Limits::default(),
         }
     }
 
@@ -95,7 +99,7 @@ impl World {
         let index = self.made;
         let address = SocketAddr::from(([10, (index >> 8) as u8, index as u8, 1], 4_000));
         let (mut client, offer) = Client::new(address, kit, self.now);
-        let config = PeerConfig { certificate: shared_certificate(), addresses: vec![self.server] };
+        let config = PeerConfig { certificate: shared_certificate(), addresses: vec![self.server], limits: self.limits.clone() };
         let epoch = (self.start, 3_900_000_000 << 32);
         let offer = Offer::parse(&offer)?;
         let (media, answer, negotiated) = Peer::accept(&config, offer, VideoCodec::default(), epoch, self.now)?;

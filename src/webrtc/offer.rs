@@ -4,7 +4,7 @@
 
 use str0m::change::{SdpAnswer, SdpOffer};
 
-use crate::limits::{LAYERS_PER_TRACK_MAX, OFFER_BYTES_MAX, OFFER_SECTIONS_MAX, SLOTS_PER_PEER_MAX, TRACKS_PER_PEER_MAX};
+use crate::limits::{LAYERS_PER_TRACK_MAX, OFFER_BYTES_MAX, OFFER_SECTIONS_MAX};
 
 /// str0m keeps mids in 16 bytes and rids in 8, and cuts what is longer.
 const MID_CHARS_MAX: usize = 16;
@@ -34,11 +34,11 @@ pub enum OfferError {
     #[error("{0}")]
     Bad(String),
     /// It publishes more than one participant may.
-    #[error("a participant may publish at most {TRACKS_PER_PEER_MAX} tracks")]
-    TooManyTracks,
+    #[error("a participant may publish at most {0} tracks")]
+    TooManyTracks(usize),
     /// It receives in more places than one participant may.
-    #[error("a participant may have at most {SLOTS_PER_PEER_MAX} slots")]
-    TooManySlots,
+    #[error("a participant may have at most {0} slots")]
+    TooManySlots(usize),
 }
 
 /// A checked and parsed SDP offer.

@@ -79,13 +79,22 @@ impl Core {
         match event {
             PeerEvent::Packet { track, layer, packet } => self.forward(peer, track, layer, packet, now),
             PeerEvent::KeyframeRequest(slot) => self.tell_room(peer, |peer| room::Input::KeyframeRequest { peer, slot }, now),
-            PeerEvent::Proven(path) => self.demux.prove(peer, path.remote),
+            PeerEvent::Checked { path, nominates } => self.on_check(peer, path, nominates, now),
             PeerEvent::Connected => self.tell_room(peer, |peer| room::Input::Connected { peer }, now),
             PeerEvent::Data { reliable, to, payload } => self.on_data(peer, reliable, to, &payload, now),
             PeerEvent::Closed(CloseReason::Client) => self.remove(peer, LeaveReason::Left, now),
             PeerEvent::Closed(CloseReason::NotConnected | CloseReason::Lost | CloseReason::NoProfile | CloseReason::Failed) => {
                 self.remove(peer, LeaveReason::MediaLost, now);
             }
+        }
+    }
+
+    fn on_check(&mut self, peer: PeerId, path: Path, nominates: bool, now: Instant) {
+        if !self.demux.prove(peer, path.remote, now) {
+            return self.counters.drops.count(DropReason::Address);
+        }
+        if let Some(member) = self.members.get_mut(&peer) {
+            member.media.prove(path, nominates, now);
         }
     }
 
