@@ -205,6 +205,16 @@ pub const HISTORY_AGE_MAX: Duration = Duration::from_secs(3);
 pub const RTCP_SENDERS_MAX: usize = 2 * OFFER_SECTIONS_MAX;
 /// Entries read from one NACK. More: ignored, the receiver asks again.
 pub const NACKS_PER_PACKET_MAX: usize = 256;
+/// Bytes of repetitions to one peer that are always allowed in a second: a keyframe on a bad network. Beyond: as many as media went there, which
+/// repairs half of all packets lost; more are not repeated, counted.
+pub const REPEATED_BYTES_MIN: u64 = 64 * 1024;
+/// Data channels of one peer that are open at once: our two, and what a client keeps for itself. More: closed as they open.
+pub const DATA_CHANNELS_MAX: usize = 8;
+/// SCTP stream numbers that are read; browsers count them up from 0 or 1. A packet with a higher one is dropped, so that streams stay bounded
+/// which no channel was opened on.
+pub const SCTP_STREAMS_MAX: u16 = 64;
+/// SCTP packets of one connection that begin an association; browsers send one, and repeat it at most eight times. More: dropped.
+pub const SCTP_INITS_MAX: u32 = 16;
 /// Bytes waiting to leave for one peer within a tick. More: dropped, counted.
 pub const OUTBOX_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of one received RTP payload: a full Ethernet frame holds less. Longer: dropped before a slot has numbered it, counted.
@@ -212,8 +222,18 @@ pub const MEDIA_BYTES_MAX: usize = 1_500;
 /// Bytes of one UDP datagram that we build: the longest payload with every extension. Publishers make packets of about 1,200, so that none of
 /// ours is fragmented.
 pub const DATAGRAM_BYTES_MAX: usize = 2_048;
-/// Addresses known for one peer. More: the oldest is forgotten.
+/// Addresses known for one peer: each of its networks, and where it moved lately. More: the one not heard from for longest is forgotten.
 pub const ADDRESSES_PER_PEER_MAX: usize = 16;
+/// Addresses that one peer may prove anew in a minute, and at once: two for each of its networks. More: checks from there are dropped, counted.
+pub const NEW_ADDRESSES: Rate = Rate { per_second: ADDRESSES_PER_PEER_MAX as f64 / 60.0, burst: ADDRESSES_PER_PEER_MAX as f64 };
+/// Addresses that one peer may prove between two ICE restarts. str0m remembers each until then; this many are 0.3 MB, and hours of a train
+/// ride. More: checks from there are dropped, counted.
+pub const ADDRESSES_PER_CREDENTIALS_MAX: usize = 1_024;
+/// An address belongs to the peer that proved it until it has not checked from there for so long; three checks of the slowest browser. Before:
+/// nobody else can prove it.
+pub const ADDRESS_LIFE: Duration = Duration::from_secs(15);
+/// Without a check from the nominated address for so long nothing is sent there any more (RFC 7675).
+pub const CONSENT_LIFE: Duration = Duration::from_secs(30);
 /// ICE names (ufrags) known for one peer: one for each restart. More: the oldest is forgotten.
 pub const NAMES_PER_PEER_MAX: usize = 4;
 /// Addresses that a node announces in its answers, default route first. More: the rest is not announced.
@@ -223,6 +243,8 @@ pub const MEDIA_ADDRESSES_MAX: usize = 8;
 pub const KEYFRAME_DEBOUNCE: Duration = Duration::from_millis(500);
 /// A request that brought no keyframe is repeated after this time (in the first second the encoder is not warm).
 pub const KEYFRAME_REPEAT: Duration = Duration::from_millis(300);
+/// A track changes its codec at most once in this time: each change is told to every receiver. Packets of another one: dropped, counted.
+pub const CODEC_CHANGE_PAUSE: Duration = Duration::from_secs(1);
 /// A peer that is not connected by then is closed.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// A room that nobody is in ends after this time.

@@ -273,7 +273,7 @@ pub enum DropReason {
     WaitKeyframe,
     /// Older than the slot's current source or than what the slot still accepts.
     Late,
-    /// The same packet was sent before.
+    /// The same packet was sent before, or sent again a moment ago.
     Duplicate,
     /// No slot has the track.
     NoReceiver,
@@ -293,11 +293,15 @@ pub enum DropReason {
     Data,
     /// SRTCP of a receiver that was not authentic, or was read before.
     Feedback,
+    /// More than one participant may send, or may have sent again.
+    Rate,
+    /// A check that would make one address too many of a participant's, or somebody else's address its own.
+    Address,
 }
 
 impl DropReason {
     /// All of them, in order of their numbers.
-    pub const ALL: [DropReason; 17] = [
+    pub const ALL: [DropReason; 19] = [
         DropReason::UnknownAddress,
         DropReason::UnprovenAddress,
         DropReason::Malformed,
@@ -315,6 +319,8 @@ impl DropReason {
         DropReason::Guard,
         DropReason::Data,
         DropReason::Feedback,
+        DropReason::Rate,
+        DropReason::Address,
     ];
 
     /// The label.
@@ -337,6 +343,8 @@ impl DropReason {
             DropReason::Guard => "guard",
             DropReason::Data => "data",
             DropReason::Feedback => "feedback",
+            DropReason::Rate => "rate",
+            DropReason::Address => "address",
         }
     }
 }

@@ -217,7 +217,10 @@ impl Sfu {
             let port = shard_config.port;
             let ShardHandle { commands, announced } =
                 shard::spawn(shard_config).map_err(|e| io::Error::new(e.kind(), format!("media port {port} (UDP): {e}")))?;
-            shards.push(Shard { commands, media: PeerConfig { certificate: certificate.clone(), addresses: announced } });
+            shards.push(Shard {
+                commands,
+                media: PeerConfig { certificate: certificate.clone(), addresses: announced, limits: config.limits.clone() },
+            });
         }
         Ok(Sfu { shards, rooms, next_peer: AtomicU32::new(1), limits: config.limits.clone(), epoch, draining: AtomicBool::new(false) })
     }

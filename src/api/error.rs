@@ -229,8 +229,8 @@ fn code_of_room(error: RoomError) -> Code {
         RoomError::PeerExists(_) | RoomError::NoSlot(_) => Code::ServerError,
         RoomError::NoPeer(_) => Code::NoParticipant,
         RoomError::NoTrack(_) => Code::NoTrack,
-        RoomError::TooManyTracks => Code::TooManyTracks,
-        RoomError::TooManySlots => Code::TooManySlots,
+        RoomError::TooManyTracks(_) => Code::TooManyTracks,
+        RoomError::TooManySlots(_) => Code::TooManySlots,
     }
 }
 
@@ -271,8 +271,8 @@ mod tests {
             (RoomError::NoPeer(PeerId(3)).into(), 404, "no_participant", "peer 3 is not in the room"),
             (RoomError::NoTrack(TrackId(4)).into(), 404, "no_track", "track 4 is not in the room"),
             (RoomError::NoSlot(SlotIndex(5)).into(), 500, "server_error", "there is no slot 5"),
-            (RoomError::TooManyTracks.into(), 400, "too_many_tracks", "a participant may publish at most 8 tracks"),
-            (RoomError::TooManySlots.into(), 400, "too_many_slots", "a participant may have at most 64 slots"),
+            (RoomError::TooManyTracks(8).into(), 400, "too_many_tracks", "a participant may publish at most 8 tracks"),
+            (RoomError::TooManySlots(64).into(), 400, "too_many_slots", "a participant may have at most 64 slots"),
             (PeopleError::BadText.into(), 400, "bad_text", "a message has 1 to 2000 characters"),
             (PeopleError::Full.into(), 503, "room_full", "the room is full"),
         ];

@@ -145,11 +145,11 @@ pub enum RoomError {
     #[error("there is no slot {0}")]
     NoSlot(SlotIndex),
     /// More tracks than one participant may publish.
-    #[error("a participant may publish at most {} tracks", crate::limits::TRACKS_PER_PEER_MAX)]
-    TooManyTracks,
+    #[error("a participant may publish at most {0} tracks")]
+    TooManyTracks(usize),
     /// More slots than one participant may have.
-    #[error("a participant may have at most {} slots", crate::limits::SLOTS_PER_PEER_MAX)]
-    TooManySlots,
+    #[error("a participant may have at most {0} slots")]
+    TooManySlots(usize),
 }
 
 /// Why a slot with a source sends nothing.

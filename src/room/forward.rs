@@ -45,6 +45,9 @@ impl Room {
         if packet.codec.kind() != track.kind {
             return Err(DropReason::Malformed);
         }
+        if !track.may_be(packet.codec, now) {
+            return Err(DropReason::Rate);
+        }
         let newest = track.arrive(layer, packet, now).ok_or(DropReason::Layer)?;
         if track.layers.len() > 1 {
             sooner(wake, now + LAYER_LIFE);
@@ -59,8 +62,7 @@ impl Room {
         if track.receivers.is_empty() {
             return Err(DropReason::NoReceiver);
         }
-        if track.codec != Some(packet.codec) {
-            track.codec = Some(packet.codec);
+        if track.set_codec(packet.codec, now) {
             judge_receivers(track, slots, news);
         }
         let facts = Facts::parse(packet.codec, &packet.payload, packet.extensions.descriptor.as_deref());

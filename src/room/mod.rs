@@ -230,7 +230,7 @@ impl Room {
     fn publish(&mut self, id: PeerId, track: TrackId, spec: &TrackSpec, now: Instant) -> Result<(), RoomError> {
         let peer = self.peers.get_mut(&id).ok_or(RoomError::NoPeer(id))?;
         if peer.tracks.len() >= TRACKS_PER_PEER_MAX {
-            return Err(RoomError::TooManyTracks);
+            return Err(RoomError::TooManyTracks(TRACKS_PER_PEER_MAX));
         }
         // A number that was not drawn here, or was drawn and is taken.
         if track.0 == 0 || track.0 > self.tracks_made || self.tracks.contains_key(&track) {
@@ -285,7 +285,7 @@ impl Room {
     fn add_slots(&mut self, id: PeerId, specs: Vec<SlotSpec>, now: Instant) -> Result<(), RoomError> {
         let peer = self.peers.get_mut(&id).ok_or(RoomError::NoPeer(id))?;
         if peer.slots.len() + specs.len() > SLOTS_PER_PEER_MAX {
-            return Err(RoomError::TooManySlots);
+            return Err(RoomError::TooManySlots(SLOTS_PER_PEER_MAX));
         }
         for spec in specs {
             let slot = Slot::new(id, SlotIndex(peer.slots.len() as u16), spec, Starts::random(&mut self.rng));

@@ -369,11 +369,11 @@ fn refusals_change_nothing() {
     refused(Input::Publish { peer: ada, track, spec: video_spec(1) }, RoomError::NoTrack(track));
     refused(Input::Unpublish { track }, RoomError::NoTrack(track));
     refused(Input::CloseSlot { peer: ada, slot: SlotIndex(0) }, RoomError::NoSlot(SlotIndex(0)));
-    refused(Input::AddSlots { peer: ada, slots: slots(Kind::Video, 65) }, RoomError::TooManySlots);
+    refused(Input::AddSlots { peer: ada, slots: slots(Kind::Video, 65) }, RoomError::TooManySlots(64));
     for _ in 0..TRACKS_PER_PEER_MAX {
         stage.publish(ada, video_spec(1));
     }
     let track = stage.room.new_track_id();
     let ninth = Input::Publish { peer: ada, track, spec: video_spec(1) };
-    assert_eq!(stage.room.handle(ninth, now), Err(RoomError::TooManyTracks));
+    assert_eq!(stage.room.handle(ninth, now), Err(RoomError::TooManyTracks(8)));
 }

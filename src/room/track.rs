@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::event::TrackSpec;
 use crate::id::{LayerIndex, PeerId};
-use crate::limits::{KEYFRAME_DEBOUNCE, KEYFRAME_REPEAT, LAYER_LIFE, LAYERS_PER_TRACK_MAX};
+use crate::limits::{CODEC_CHANGE_PAUSE, KEYFRAME_DEBOUNCE, KEYFRAME_REPEAT, LAYER_LIFE, LAYERS_PER_TRACK_MAX};
 use crate::rtp::{Codec, Head, Kind, Level, Packet, Place};
 
 /// One published source.
@@ -15,6 +15,8 @@ pub(super) struct Track {
     pub(super) muted: bool,
     /// Codec of the last packet; `None` before the first.
     pub(super) codec: Option<Codec>,
+    /// Since when, if it was another before.
+    changed: Option<Instant>,
     /// The best layer that is being received, which slots have or wait for; `None` before the first packet.
     pub(super) target: Option<LayerIndex>,
     pub(super) layers: Vec<Layer>,
@@ -65,12 +67,27 @@ impl Track {
             screen: spec.screen,
             muted: spec.muted,
             codec: None,
+            changed: None,
             target: None,
             layers: (0..layers).map(|_| Layer::default()).collect(),
             receivers: Vec::new(),
             level: Level::default(),
             phase: Phase::default(),
         }
+    }
+
+    /// Whether the codec may be this one now. Each change is told to all receivers, so there are few.
+    pub(super) fn may_be(&self, codec: Codec, now: Instant) -> bool {
+        self.codec.is_none_or(|old| old == codec) || self.changed.is_none_or(|at| now.saturating_duration_since(at) >= CODEC_CHANGE_PAUSE)
+    }
+
+    /// The codec is this one. True if that is news.
+    pub(super) fn set_codec(&mut self, codec: Codec, now: Instant) -> bool {
+        let old = self.codec.replace(codec);
+        if old.is_some_and(|old| old != codec) {
+            self.changed = Some(now);
+        }
+        old != Some(codec)
     }
 
     /// Notes a packet. `None` if there is no such layer, else whether it is the newest of its layer. A layer better than the target becomes

@@ -161,8 +161,8 @@ impl From<webrtc::OfferError> for Refusal {
     fn from(error: webrtc::OfferError) -> Refusal {
         match error {
             webrtc::OfferError::Bad(what) => Refusal::Offer(what),
-            webrtc::OfferError::TooManyTracks => RoomError::TooManyTracks.into(),
-            webrtc::OfferError::TooManySlots => RoomError::TooManySlots.into(),
+            webrtc::OfferError::TooManyTracks(max) => RoomError::TooManyTracks(max).into(),
+            webrtc::OfferError::TooManySlots(max) => RoomError::TooManySlots(max).into(),
         }
     }
 }

@@ -26,6 +26,8 @@ use crate::room::{self, Forward};
 use crate::webrtc::{Answer, EgressCounters, Offer, Path, Peer, ntp_time_to_unix_ms};
 
 mod flow;
+#[cfg(test)]
+mod footprint;
 mod gate;
 mod resume;
 
@@ -436,4 +438,6 @@ fn add_egress(sum: &mut ShardCounters, more: &EgressCounters) {
     sum.rtx_packets_sent += more.rtx;
     sum.plis_received += more.plis;
     sum.drops.count_many(DropReason::Feedback, more.refused);
+    sum.drops.count_many(DropReason::Duplicate, more.repeated_lately);
+    sum.drops.count_many(DropReason::Rate, more.repeated_enough);
 }

@@ -2,12 +2,16 @@
 //!
 //! The naive way is to ask every `Rtc` in turn, which a stranger can make us do a hundred thousand times a second. Here both look-ups are a map,
 //! nothing is allocated for a stranger, and what is not a check from an unknown address is dropped before it reaches an `Rtc`.
+//!
+//! A participant can send a check that it signed itself from an address that is somebody else's. So an address changes hands only when its
+//! owner has not checked from it for a while. That is noted per check, which comes every few seconds, and not per packet.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use crate::id::PeerId;
-use crate::limits::{ADDRESSES_PER_PEER_MAX, NAMES_PER_PEER_MAX};
+use crate::limits::{ADDRESS_LIFE, ADDRESSES_PER_PEER_MAX, NAMES_PER_PEER_MAX};
 use crate::metrics::DropReason;
 use crate::webrtc::stun;
 
@@ -16,7 +20,8 @@ use crate::webrtc::stun;
 pub struct Demux {
     by_ufrag: HashMap<String, PeerId>,
     by_address: HashMap<SocketAddr, PeerId>,
-    addresses: HashMap<PeerId, Vec<SocketAddr>>,
+    /// With the time of the last check from there.
+    addresses: HashMap<PeerId, Vec<(SocketAddr, Instant)>>,
     names: HashMap<PeerId, Vec<String>>,
 }
 
@@ -49,28 +54,42 @@ impl Demux {
         for name in self.names.remove(&peer).unwrap_or_default() {
             self.by_ufrag.remove(&name);
         }
-        for address in self.addresses.remove(&peer).unwrap_or_default() {
-            if self.by_address.get(&address) == Some(&peer) {
-                self.by_address.remove(&address);
-            }
+        for (address, _) in self.addresses.remove(&peer).unwrap_or_default() {
+            self.by_address.remove(&address);
         }
     }
 
-    /// An authenticated check came from this address: it belongs to the peer from now on, whoever had it before.
-    pub fn prove(&mut self, peer: PeerId, address: SocketAddr) {
-        let Some(mine) = self.addresses.get_mut(&peer) else { return };
-        if mine.contains(&address) && self.by_address.get(&address) == Some(&peer) {
-            return;
+    /// An authenticated check of `peer` came from this address, which is the peer's from now on. `false`: it is another's, or one too many.
+    pub fn prove(&mut self, peer: PeerId, address: SocketAddr, now: Instant) -> bool {
+        if !self.addresses.contains_key(&peer) || !self.release(peer, address, now) {
+            return false;
+        }
+        let Some(mine) = self.addresses.get_mut(&peer) else { return false };
+        if let Some((_, checked)) = mine.iter_mut().find(|(known, _)| *known == address) {
+            *checked = now;
+            return true;
         }
         if mine.len() == ADDRESSES_PER_PEER_MAX {
-            let oldest = mine.remove(0);
-            if self.by_address.get(&oldest) == Some(&peer) {
-                self.by_address.remove(&oldest);
-            }
+            let live = |checked: Instant| now.saturating_duration_since(checked) < ADDRESS_LIFE;
+            let stalest = mine.iter().enumerate().min_by_key(|(_, (_, checked))| *checked);
+            let Some(index) = stalest.filter(|(_, (_, checked))| !live(*checked)).map(|(index, _)| index) else { return false };
+            self.by_address.remove(&mine.swap_remove(index).0);
         }
-        mine.retain(|known| *known != address);
-        mine.push(address);
+        mine.push((address, now));
         self.by_address.insert(address, peer);
+        true
+    }
+
+    /// Takes an address from whoever else had it. `false`: they still check from there.
+    fn release(&mut self, peer: PeerId, address: SocketAddr, now: Instant) -> bool {
+        let Some(owner) = self.by_address.get(&address).copied().filter(|owner| *owner != peer) else { return true };
+        let Some(theirs) = self.addresses.get_mut(&owner) else { return true };
+        let live = |(known, checked): &(SocketAddr, Instant)| *known == address && now.saturating_duration_since(*checked) < ADDRESS_LIFE;
+        if theirs.iter().any(live) {
+            return false;
+        }
+        theirs.retain(|(known, _)| *known != address);
+        true
     }
 
     /// Whose a datagram is.
@@ -83,6 +102,13 @@ impl Demux {
         self.by_address.get(&from).copied().ok_or(DropReason::UnprovenAddress)
     }
 
+    /// Entries of all maps.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        let lists = self.addresses.values().map(Vec::len).sum::<usize>() + self.names.values().map(Vec::len).sum::<usize>();
+        self.by_ufrag.len() + self.by_address.len() + self.addresses.len() + self.names.len() + lists
+    }
+
     /// Nothing is remembered of anybody.
     #[cfg(test)]
     pub fn is_empty(&self) -> bool {
@@ -92,6 +118,8 @@ impl Demux {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn check(ufrag: &str) -> Vec<u8> {
@@ -107,15 +135,16 @@ mod tests {
     #[test]
     fn strangers_reach_nobody_and_proven_addresses_their_peer() {
         let (a, b): (SocketAddr, SocketAddr) = ("192.0.2.1:1".parse().unwrap(), "192.0.2.1:2".parse().unwrap());
-        let mut d = Demux::default();
+        let (mut d, now) = (Demux::default(), Instant::now());
         assert!(d.add(PeerId(1), "one") && d.add(PeerId(2), "two") && !d.add(PeerId(3), "one"));
         assert_eq!(d.find(a, &[0x80; 40]), Err(DropReason::UnprovenAddress));
         assert_eq!(d.find(a, &check("one")), Ok(PeerId(1)));
         assert_eq!(d.find(a, &check("three")), Err(DropReason::UnknownAddress));
-        d.prove(PeerId(1), a);
+        assert!(d.prove(PeerId(1), a, now));
         assert_eq!(d.find(a, &[0x80; 40]), Ok(PeerId(1)));
         assert_eq!(d.find(b, &[0x80; 40]), Err(DropReason::UnprovenAddress));
-        d.prove(PeerId(2), a); // a NAT gave the port to somebody else
+        let later = now + ADDRESS_LIFE;
+        assert!(d.prove(PeerId(2), a, later)); // a NAT gave the port to somebody else
         assert_eq!(d.find(a, &[0x80; 40]), Ok(PeerId(2)));
         d.rename(PeerId(2), "three");
         assert_eq!(d.find(b, &check("three")), Ok(PeerId(2)));
@@ -127,12 +156,37 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_moves_for_ever_keeps_a_bounded_number_of_addresses() {
-        let mut d = Demux::default();
-        d.add(PeerId(1), "one");
-        for port in 1..1_000 {
-            d.prove(PeerId(1), SocketAddr::from(([192, 0, 2, 1], port)));
+    fn an_address_in_use_is_not_taken_away() {
+        let (mut d, now) = (Demux::default(), Instant::now());
+        let at = |seconds| now + Duration::from_secs(seconds);
+        let a: SocketAddr = "192.0.2.1:1".parse().unwrap();
+        assert!(d.add(PeerId(1), "one") && d.add(PeerId(2), "two"));
+        assert!(d.prove(PeerId(1), a, now));
+        for second in 1..60 {
+            assert!(!d.prove(PeerId(2), a, at(second)), "second {second}");
+            assert_eq!(d.find(a, &[0x80; 40]), Ok(PeerId(1)));
+            assert!(d.prove(PeerId(1), a, at(second)));
         }
+        assert!(!d.prove(PeerId(2), a, at(59 + 14)));
+        assert!(d.prove(PeerId(2), a, at(59 + 15)), "its owner is silent");
+        assert!(!d.prove(PeerId(1), a, at(59 + 16)), "and has lost it");
+        d.remove(PeerId(2));
+        assert!(d.prove(PeerId(1), a, at(59 + 17)), "its owner is gone");
+        assert!(!d.prove(PeerId(3), a, at(120)), "nobody of that number");
+        d.remove(PeerId(1));
+        assert!(d.is_empty());
+    }
+
+    #[test]
+    fn a_peer_that_moves_for_ever_keeps_a_bounded_number_of_addresses() {
+        let (mut d, now) = (Demux::default(), Instant::now());
+        d.add(PeerId(1), "one");
+        let home = SocketAddr::from(([192, 0, 2, 1], 1));
+        for port in 1..1_000u16 {
+            assert!(d.prove(PeerId(1), SocketAddr::from(([192, 0, 2, 1], port)), now + Duration::from_secs(port.into())));
+            d.prove(PeerId(1), home, now + Duration::from_secs(port.into()));
+        }
+        assert_eq!(d.find(home, &[0x80; 40]), Ok(PeerId(1)), "what is in use is not forgotten");
         assert_eq!(d.by_address.len(), ADDRESSES_PER_PEER_MAX);
         for n in 0..100 {
             d.rename(PeerId(1), &n.to_string());

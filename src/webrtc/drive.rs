@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use str0m::channel::ChannelData;
+use str0m::channel::{ChannelData, ChannelId};
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::RtpPacket;
 use str0m::{Event, IceConnectionState, Input, Output};
@@ -16,7 +16,7 @@ use super::peer::{CloseReason, LOST_FOR_GOOD, Path, Peer, PeerEvent};
 use super::srtp::Session;
 use super::{stun, translate};
 use crate::id::{LayerIndex, SlotIndex, TrackId};
-use crate::limits::{DATA_BYTES_MAX, LAYERS_PER_TRACK_MAX, MEDIA_BYTES_MAX, SLOTS_PER_PEER_MAX, TRACKS_PER_PEER_MAX};
+use crate::limits::{DATA_BYTES_MAX, DATA_CHANNELS_MAX, LAYERS_PER_TRACK_MAX, MEDIA_BYTES_MAX, SLOTS_PER_PEER_MAX, TRACKS_PER_PEER_MAX};
 
 const _: () = assert!(SLOTS_PER_PEER_MAX <= 64, "a set of slots is a u64");
 use crate::metrics::DropReason;
@@ -36,10 +36,16 @@ impl Peer {
         }
         #[cfg(test)]
         assert!(!std::mem::take(&mut self.poisoned), "poisoned by a test");
+        if let Err(reason) = self.admit(path, datagram, now) {
+            self.drops.count(reason);
+            return;
+        }
         if is_rtcp(datagram) && self.connected {
             // One datagram may ask a hundred times; each slot is told once.
             let mut asked = 0u64;
-            self.egress.handle_rtcp(datagram, now, |slot| asked |= 1 << slot.0);
+            if self.egress.handle_rtcp(datagram, now, |slot| asked |= 1 << slot.0) {
+                self.route.on_feedback(path, now);
+            }
             let slots = (0..SLOTS_PER_PEER_MAX as u16).filter(|slot| asked >> slot & 1 == 1);
             self.events.extend(slots.map(|slot| PeerEvent::KeyframeRequest(SlotIndex(slot))));
             if self.sections.is_empty() {
@@ -59,11 +65,19 @@ impl Peer {
         }
         self.drain(now);
         if self.answered_check == Some(path.remote) {
-            self.events.push_back(PeerEvent::Proven(path));
-            if nominates {
-                self.nominated = Some(path);
-            }
+            self.route.on_check(path.remote, stun::transaction(datagram), now);
+            self.events.push_back(PeerEvent::Checked { path, nominates });
         }
+    }
+
+    /// What costs too much is not even decrypted.
+    fn admit(&mut self, path: Path, datagram: &[u8], now: Instant) -> Result<(), DropReason> {
+        if stun::is_stun(datagram) {
+            return if self.route.may_check(path.remote, stun::transaction(datagram), now) { Ok(()) } else { Err(DropReason::Address) };
+        }
+        let is_media = is_rtp(datagram) || is_rtcp(datagram);
+        let fits = !is_media || self.media_budget.take(datagram.len() as f64, self.limits.publish_bytes(), now);
+        if fits { Ok(()) } else { Err(DropReason::Rate) }
     }
 
     /// When [`Peer::handle_timeout`] or [`Peer::poll`] has something to do.
@@ -71,7 +85,7 @@ impl Peer {
         if !self.events.is_empty() {
             return self.born; // long ago: at once
         }
-        [self.egress.timeout(), self.deadline].into_iter().flatten().fold(self.timeout, Instant::min)
+        [self.egress.timeout(), self.deadline, self.route.timeout()].into_iter().flatten().fold(self.timeout, Instant::min)
     }
 
     /// Lets time pass.
@@ -82,6 +96,9 @@ impl Peer {
         if self.deadline.is_some_and(|at| at <= now) {
             self.close(if self.connected { CloseReason::Lost } else { CloseReason::NotConnected });
             return;
+        }
+        if self.route.handle_timeout(now) {
+            tracing::debug!("no check came for too long: nothing is sent");
         }
         self.egress.handle_timeout(now);
         if self.timeout <= now {
@@ -100,7 +117,7 @@ impl Peer {
     /// One packet into one slot. On success it waits for [`Peer::take_datagrams`].
     #[inline]
     pub fn send(&mut self, forward: &Forward, packet: &Arc<Packet>, now: Instant) -> Result<(), DropReason> {
-        if !self.connected || self.closed {
+        if !self.connected || self.closed || self.route.path().is_none() {
             return Err(DropReason::NotConnected);
         }
         self.egress.send(forward, packet, now)
@@ -113,16 +130,20 @@ impl Peer {
 
     /// Hands out all that waits: (path, bytes, segment size), a run of at most `run_max` datagrams of that size, of which the last may be shorter.
     pub fn take_datagrams(&mut self, run_max: usize, mut send: impl FnMut(Path, &[u8], usize)) {
+        let here = self.route.path();
         while let Some((path, bytes)) = self.transmits.pop_front() {
-            send(path, &bytes, bytes.len());
+            match path.or(here) {
+                Some(path) => send(path, &bytes, bytes.len()),
+                None => self.drops.count(DropReason::NotConnected),
+            }
         }
         if self.egress.outbox.is_empty() {
             return;
         }
-        match self.nominated {
-            Some(path) => self.egress.outbox.drain(run_max, |bytes, size| send(path, bytes, size)),
-            None => self.egress.outbox.drain(run_max, |_, _| ()), // keys without a path cannot be, but a queue must not grow over it
-        }
+        self.egress.outbox.drain(run_max, |bytes, size| match here {
+            Some(path) => send(path, bytes, size),
+            None => self.drops.count(DropReason::NotConnected),
+        });
     }
 
     /// Says goodbye and ends the connection.
@@ -172,8 +193,6 @@ impl Peer {
     fn on_transmit(&mut self, path: Path, datagram: &[u8]) {
         if stun::is_success(datagram) {
             self.answered_check = Some(path.remote);
-        } else if (20..64).contains(&datagram.first().copied().unwrap_or(0)) {
-            self.nominated.get_or_insert(path); // DTLS goes where str0m will want media
         }
         let ssrc = if is_rtcp(datagram) { Some(word(datagram, 4)) } else { is_rtp(datagram).then(|| word(datagram, 8)) };
         if ssrc.is_some_and(|ssrc| self.egress.owns(ssrc)) {
@@ -185,22 +204,18 @@ impl Peer {
             self.drops.count(DropReason::OutboxFull);
             return;
         }
-        // str0m follows a changed address late; what is not a check goes to the nominated path at once.
-        let path = if stun::is_stun(datagram) { path } else { self.nominated.unwrap_or(path) };
-        self.transmits.push_back((path, datagram.to_vec()));
+        // str0m follows a changed address late, and believes in every one.
+        self.transmits.push_back((stun::is_stun(datagram).then_some(path), datagram.to_vec()));
     }
 
     fn on_event(&mut self, event: Event, now: Instant) {
         match event {
             Event::Connected => self.on_connected(),
             Event::RtpPacket(packet) => self.on_packet(packet),
-            Event::ChannelOpen(id, label) => match label.as_str() {
-                "reliable" => self.channels.reliable = Some(id),
-                "lossy" => self.channels.lossy = Some(id),
-                _ => {}
-            },
-            Event::ChannelData(data) => self.on_data(data),
+            Event::ChannelOpen(id, label) => self.on_channel(id, &label),
+            Event::ChannelData(data) => self.on_data(data, now),
             Event::ChannelClose(id) => {
+                self.channels.open.retain(|open| *open != id);
                 for channel in [&mut self.channels.reliable, &mut self.channels.lossy] {
                     channel.take_if(|c| *c == id);
                 }
@@ -263,7 +278,25 @@ impl Peer {
         Some(found)
     }
 
-    fn on_data(&mut self, data: ChannelData) {
+    fn on_channel(&mut self, id: ChannelId, label: &str) {
+        if self.channels.open.len() == DATA_CHANNELS_MAX {
+            self.drops.count(DropReason::Data);
+            self.rtc.direct_api().close_data_channel(id);
+            return;
+        }
+        self.channels.open.push(id);
+        match label {
+            "reliable" => self.channels.reliable = Some(id),
+            "lossy" => self.channels.lossy = Some(id),
+            _ => {}
+        }
+    }
+
+    fn on_data(&mut self, data: ChannelData, now: Instant) {
+        if !self.data_budget.take(1.0, self.limits.data_messages(), now) {
+            self.drops.count(DropReason::Rate);
+            return;
+        }
         let reliable = self.channels.reliable == Some(data.id);
         let known = reliable || self.channels.lossy == Some(data.id);
         let Some((to, payload)) = data.data.split_first_chunk::<4>().filter(|(_, p)| known && p.len() <= DATA_BYTES_MAX) else {

@@ -15,8 +15,9 @@ use std::time::{Duration, Instant};
 
 use super::feedback::{self, Feedback, word};
 use super::header::{self, ExtensionIds, Fixed, HEADER_BYTES_MAX, Hop};
-use super::history::{History, Sent};
+use super::history::{History, Sent, TooSoon};
 use super::outbox::Outbox;
+use super::repeats::Repeats;
 use super::srtp::{Session, TAG_MAX};
 use crate::id::SlotIndex;
 use crate::limits::{DATAGRAM_BYTES_MAX, HISTORY_AUDIO_PACKETS_MAX, HISTORY_PACKETS_MAX, MEDIA_BYTES_MAX, RTCP_SENDERS_MAX};
@@ -31,7 +32,7 @@ const REPORT_WHILE_SENT: Duration = Duration::from_secs(5);
 /// Taken for the round trip until the first report tells it.
 const RTT_UNKNOWN: Duration = Duration::from_millis(100);
 /// A repetition within a shorter time is never of use, whatever the round trip.
-const REPEAT_MIN: Duration = Duration::from_millis(10);
+const REPEAT_MIN: Duration = Duration::from_millis(20);
 /// The mid stands in a slot's first packets; the receiver knows the SSRC from the answer anyway.
 const PACKETS_WITH_MID: u32 = 100;
 const _: () = assert!(MEDIA_BYTES_MAX + 2 + HEADER_BYTES_MAX + TAG_MAX <= DATAGRAM_BYTES_MAX, "what the room has numbered can be sent");
@@ -91,6 +92,10 @@ pub struct EgressCounters {
     pub rtx: u64,
     /// Keyframe requests.
     pub plis: u64,
+    /// Packets that were asked for again too soon.
+    pub repeated_lately: u64,
+    /// Packets that were asked for again when too many bytes had been repeated.
+    pub repeated_enough: u64,
     /// SRTCP that was not authentic, or had been read before.
     pub refused: u64,
 }
@@ -106,6 +111,7 @@ pub struct Egress {
     /// A moment and its NTP time: the wall clock is the caller's.
     epoch: (Instant, u64),
     rtt: Option<Duration>,
+    repeats: Repeats,
     /// Datagrams for the end of the tick.
     pub outbox: Outbox,
     /// For the metrics.
@@ -123,6 +129,7 @@ impl Egress {
             srtcp_replay: vec![],
             epoch,
             rtt: None,
+            repeats: Repeats::default(),
             outbox: Outbox::default(),
             counters: EgressCounters::default(),
         }
@@ -198,6 +205,7 @@ impl Egress {
         stream.history.note(sent);
         self.counters.packets += 1;
         self.counters.bytes += len as u64;
+        self.repeats.on_sent(len as u64, now);
         Ok(())
     }
 
@@ -247,7 +255,14 @@ impl Egress {
         let again = self.rtt.unwrap_or(RTT_UNKNOWN).max(REPEAT_MIN);
         let Some(stream) = self.streams.iter_mut().find(|s| s.config.ssrc == ssrc) else { return };
         let Some(rtx) = stream.config.rtx else { return };
-        let Some(sent) = stream.history.repeat(seq, now, again) else { return };
+        let sent = match stream.history.repeat(seq, now, again) {
+            Ok(Some(sent)) => sent,
+            Ok(None) => return,
+            Err(TooSoon) => return self.counters.repeated_lately += 1,
+        };
+        if !self.repeats.admit(sent.packet.payload.len() as u64, now) {
+            return self.counters.repeated_enough += 1;
+        }
         let types = stream.config.codecs.iter().find(|c| c.codec == sent.packet.codec);
         let Some(pt) = types.and_then(|c| c.rtx) else { return };
         let out = Outgoing { session, transport: self.transport, abs_send_time: abs_send_time(self.epoch.0, now) };
@@ -530,6 +545,31 @@ mod tests {
         let at = now + Duration::from_millis(600);
         assert!(e.handle_rtcp(&client.local.seal_rtcp(&rr, 2).unwrap(), at, |_| ()));
         assert_eq!(e.rtt().map(|d| d.as_millis()), Some(99));
+    }
+
+    /// A receiver that reports all of the last second missing, a hundred times in a second, gets it again once and no more.
+    #[test]
+    fn a_window_that_is_asked_for_again_and_again_is_repeated_once() {
+        let now = Instant::now();
+        let at = |ms| now + Duration::from_millis(ms);
+        let mut e = egress(now);
+        e.connect(Session::new(&exported(false)).unwrap());
+        let client = Session::new(&exported(true)).unwrap();
+        let media = Packet { payload: Arc::from(vec![9u8; 1_000]), ..(*packet(now, Codec::Vp8)).clone() };
+        for seq in 0..200u64 {
+            let packet = Arc::new(Packet { seq, received: at(seq * 5), ..media.clone() });
+            e.send(&forward_to(0, 5 + seq, 0), &packet, at(seq * 5)).unwrap();
+        }
+        let media_bytes = e.counters.bytes;
+        datagrams(&mut e);
+        for round in 0..100u32 {
+            let mut nack = vec![0x81, 205, 0, 14, 0, 0, 0, 1, 0, 0, 0, 10];
+            (0..12u16).for_each(|i| nack.extend([(5 + i * 17).to_be_bytes(), [0xff, 0xff]].concat()));
+            e.handle_rtcp(&client.local.seal_rtcp(&nack, round).unwrap(), at(1_000 + u64::from(round) * 10), |_| ());
+        }
+        let repeated = e.counters.bytes - media_bytes;
+        assert!(e.counters.rtx >= 150 && repeated <= media_bytes * 2, "{:?}, {media_bytes} bytes of media", e.counters);
+        assert!(e.counters.repeated_lately > 10_000 && e.counters.repeated_enough > 200, "{:?}", e.counters);
     }
 
     #[test]

@@ -21,6 +21,10 @@ pub struct Sent {
     pub repeated: Option<Instant>,
 }
 
+/// A packet was asked for again before its repetition can have come.
+#[derive(Debug)]
+pub struct TooSoon;
+
 /// A ring by sequence number.
 #[derive(Debug)]
 pub struct History {
@@ -67,21 +71,24 @@ impl History {
         self.floor = self.highest.map_or(0, |h| h + 1);
     }
 
-    /// The packet for a NACK, unless it is too old, or was repeated within `again` (its repetition is still on the way).
-    pub fn repeat(&mut self, seq: u16, now: Instant, again: Duration) -> Option<Sent> {
+    /// The packet for a NACK, unless it is too old. [`TooSoon`]: it was repeated within `again`, and its repetition is still on the way.
+    pub fn repeat(&mut self, seq: u16, now: Instant, again: Duration) -> Result<Option<Sent>, TooSoon> {
+        let Some(sent) = self.find(seq, now) else { return Ok(None) };
+        if sent.repeated.is_some_and(|at| now.saturating_duration_since(at) < again) {
+            return Err(TooSoon);
+        }
+        sent.repeated = Some(now);
+        Ok(Some(sent.clone()))
+    }
+
+    fn find(&mut self, seq: u16, now: Instant) -> Option<&mut Sent> {
         let highest = self.highest?;
         // The newest number with these lower bits that is not beyond the highest sent.
         let back = (highest as u16).wrapping_sub(seq);
         let seq = highest.checked_sub(back.into())?;
         let sent = self.ring.get_mut(seq as usize % self.size)?.as_mut().filter(|s| s.header.seq == seq)?;
-        if now.saturating_duration_since(sent.packet.received) > HISTORY_AGE_MAX {
-            return None; // no jitter buffer waits so long, and the picture may be of somebody who is gone
-        }
-        if sent.repeated.is_some_and(|at| now.saturating_duration_since(at) < again) {
-            return None;
-        }
-        sent.repeated = Some(now);
-        Some(sent.clone())
+        // No jitter buffer waits so long, and the picture may be of somebody who is gone.
+        (now.saturating_duration_since(sent.packet.received) <= HISTORY_AGE_MAX).then_some(sent)
     }
 }
 
@@ -130,10 +137,10 @@ mod tests {
         h.clear();
         assert_eq!(h.admit(5), Err(DropReason::Late));
         assert_eq!(h.admit(6), Ok(()));
-        assert!(h.repeat(5, now, Duration::ZERO).is_none());
+        assert!(h.repeat(5, now, Duration::ZERO).unwrap().is_none());
         h.note(sent(6, now));
-        assert!(h.repeat(6, now, Duration::ZERO).is_some());
-        assert!(h.repeat(6, now + HISTORY_AGE_MAX * 2, Duration::ZERO).is_none());
+        assert!(h.repeat(6, now, Duration::ZERO).unwrap().is_some());
+        assert!(h.repeat(6, now + HISTORY_AGE_MAX * 2, Duration::ZERO).unwrap().is_none());
     }
 
     #[test]
@@ -142,11 +149,11 @@ mod tests {
         let mut h = History::new(8);
         (65_530..65_540).for_each(|seq| h.note(sent(seq, now)));
         let rtt = Duration::from_millis(50);
-        assert_eq!(h.repeat(65_535, now, rtt).map(|s| s.header.seq), Some(65_535));
-        assert_eq!(h.repeat(1, now, rtt).map(|s| s.header.seq), Some(65_537));
-        assert!(h.repeat(1, now + rtt / 2, rtt).is_none());
-        assert!(h.repeat(1, now + rtt, rtt).is_some());
-        assert!(h.repeat(65_530, now, rtt).is_none(), "overwritten");
-        assert!(h.repeat(9, now, rtt).is_none(), "not sent yet");
+        assert_eq!(h.repeat(65_535, now, rtt).unwrap().map(|s| s.header.seq), Some(65_535));
+        assert_eq!(h.repeat(1, now, rtt).unwrap().map(|s| s.header.seq), Some(65_537));
+        assert!(h.repeat(1, now + rtt / 2, rtt).is_err());
+        assert!(h.repeat(1, now + rtt, rtt).unwrap().is_some());
+        assert!(h.repeat(65_530, now, rtt).unwrap().is_none(), "overwritten");
+        assert!(h.repeat(9, now, rtt).unwrap().is_none(), "not sent yet");
     }
 }

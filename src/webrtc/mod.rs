@@ -4,9 +4,11 @@
 //! |---|---|
 //! | [`Peer`] (`peer`, `drive`) | one client's connection; every change of the `Rtc` and every drain |
 //! | [`Offer`], [`Answer`] (`offer`) | SDP as text: bounds, sections, layers |
-//! | `egress`, `header`, `history`, `outbox`, `srtp` | the send side, which is ours |
+//! | `egress`, `header`, `history`, `outbox`, `repeats`, `srtp` | the send side, which is ours |
 //! | `feedback` | the RTCP that receivers send |
-//! | `tap` | the keys, copied from DTLS |
+//! | `route` | where the client is, and for how long that holds |
+//! | `tap` | the keys, copied from DTLS; SCTP looked at as it comes out |
+//! | `sctp` | which streams a packet of data channels opens |
 //! | `stun` | whom a connectivity check is for |
 //! | `translate` | codecs, extensions and packets in our words |
 //!
@@ -15,11 +17,16 @@
 mod drive;
 mod egress;
 mod feedback;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod header;
 mod history;
 mod offer;
 mod outbox;
 mod peer;
+mod repeats;
+mod route;
+mod sctp;
 mod srtp;
 pub mod stun;
 mod tap;

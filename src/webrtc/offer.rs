@@ -4,7 +4,7 @@
 
 use str0m::change::{SdpAnswer, SdpOffer};
 
-use crate::limits::{LAYERS_PER_TRACK_MAX, OFFER_BYTES_MAX, OFFER_SECTIONS_MAX, SLOTS_PER_PEER_MAX, TRACKS_PER_PEER_MAX};
+use crate::limits::{LAYERS_PER_TRACK_MAX, OFFER_BYTES_MAX, OFFER_SECTIONS_MAX};
 
 /// str0m keeps mids in 16 bytes and rids in 8, and cuts what is longer.
 const MID_CHARS_MAX: usize = 16;
@@ -36,11 +36,11 @@ pub enum OfferError {
     #[error("{0}")]
     Bad(String),
     /// It publishes more than one participant may.
-    #[error("a participant may publish at most {TRACKS_PER_PEER_MAX} tracks")]
-    TooManyTracks,
+    #[error("a participant may publish at most {0} tracks")]
+    TooManyTracks(usize),
     /// It receives in more places than one participant may.
-    #[error("a participant may have at most {SLOTS_PER_PEER_MAX} slots")]
-    TooManySlots,
+    #[error("a participant may have at most {0} slots")]
+    TooManySlots(usize),
 }
 
 /// A checked and parsed SDP offer.
@@ -215,6 +215,24 @@ mod tests {
         assert_eq!(sections.iter().map(|s| s.mid.as_str()).collect::<Vec<_>>(), ["0", "1"]);
         assert_eq!(sections[1].rids, ["q", "h", "f"]);
         assert_eq!(sections.iter().map(|s| (s.publishes, s.receives)).collect::<Vec<_>>(), [(true, true), (true, false)]);
+    }
+
+    /// Found by the fuzzer: str0m gives one payload type to two codecs of ours, and panics over it.
+    #[test]
+    fn an_offer_that_breaks_str0m_is_refused() {
+        let text = include_str!("../../loadtest/fuzz/corpus/offer/h264-without-parameters");
+        let config = crate::webrtc::PeerConfig {
+            certificate: crate::webrtc::certificate().unwrap(),
+            addresses: vec![],
+            limits: crate::limits::Limits::default(),
+        };
+        let now = std::time::Instant::now();
+        let accepted = crate::webrtc::Peer::accept(&config, Offer::parse(text).unwrap(), VideoCodec::Vp8, (now, 0), now);
+        assert_eq!(accepted.err().map(|e| e.to_string()).as_deref(), Some("no answer to it could be made"));
+        let whole = include_str!("../../loadtest/fuzz/corpus/offer/chromium");
+        let accepted = crate::webrtc::Peer::accept(&config, Offer::parse(whole).unwrap(), VideoCodec::Vp8, (now, 0), now);
+        let (_, _, negotiated) = accepted.unwrap();
+        assert_eq!((negotiated.published.len(), negotiated.new_slots.len()), (2, 2));
     }
 
     #[test]

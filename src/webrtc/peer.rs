@@ -10,6 +10,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use str0m::channel::ChannelId;
@@ -20,10 +21,12 @@ use str0m::{Candidate, Rtc};
 
 use super::egress::{Egress, StreamConfig};
 use super::offer::{Answer, Offer, OfferError, VideoCodec};
+use super::route::Route;
 use super::{tap, translate};
 use crate::id::{LayerIndex, SlotIndex, TrackId};
-use crate::limits::{CONNECT_TIMEOUT, DATA_BYTES_MAX, SLOTS_PER_PEER_MAX, TRACKS_PER_PEER_MAX};
+use crate::limits::{CONNECT_TIMEOUT, DATA_BYTES_MAX, Limits};
 use crate::metrics::Drops;
+use crate::rate::Bucket;
 use crate::room::SlotSpec;
 use crate::rtp::{Codec, Kind, Packet};
 
@@ -37,6 +40,8 @@ pub struct PeerConfig {
     pub certificate: DtlsCert,
     /// The addresses that answers announce, of the shard where the peer will live.
     pub addresses: Vec<SocketAddr>,
+    /// What one participant may have and send.
+    pub limits: Limits,
 }
 
 /// Where a datagram came from, and which of our addresses it came to.
@@ -77,8 +82,13 @@ pub struct Negotiated {
 pub enum PeerEvent {
     /// Media may flow.
     Connected,
-    /// An authenticated check came over this path: its address belongs to this peer.
-    Proven(Path),
+    /// An authenticated check came over this path. Whoever knows whose its address is says [`Peer::prove`].
+    Checked {
+        /// The path.
+        path: Path,
+        /// With USE-CANDIDATE: media shall go there.
+        nominates: bool,
+    },
     /// A packet of a published track.
     Packet {
         /// Which track.
@@ -143,11 +153,11 @@ pub struct Peer {
     pub(super) codecs: Vec<(u8, Codec)>,
     pub(super) channels: Channels,
     pub(super) events: VecDeque<PeerEvent>,
-    pub(super) transmits: VecDeque<(Path, Vec<u8>)>,
+    /// Where to, and what; `None`: to where the client is when it is sent.
+    pub(super) transmits: VecDeque<(Option<Path>, Vec<u8>)>,
     pub(super) connected: bool,
     pub(super) closed: bool,
-    /// Where media goes: the path that the client nominated, or where DTLS went before it did.
-    pub(super) nominated: Option<Path>,
+    pub(super) route: Route,
     pub(super) timeout: Instant,
     pub(super) born: Instant,
     /// Not connected by then: closed.
@@ -155,15 +165,20 @@ pub struct Peer {
     /// Destination of the STUN success response of the current drain.
     pub(super) answered_check: Option<SocketAddr>,
     pub(super) drops: Drops,
+    pub(super) limits: Limits,
+    /// Received media, in bytes.
+    pub(super) media_budget: Bucket,
+    pub(super) data_budget: Bucket,
     ufrag: String,
     /// The next datagram panics: how a defect is made for a test.
     #[cfg(test)]
     pub(super) poisoned: bool,
 }
 
-/// The two data channels that the client opens, by label.
+/// The data channels that the client opened: two that are ours by label, and others.
 #[derive(Debug, Default)]
 pub(super) struct Channels {
+    pub(super) open: Vec<ChannelId>,
     pub(super) reliable: Option<ChannelId>,
     pub(super) lossy: Option<ChannelId>,
 }
@@ -202,17 +217,22 @@ impl Peer {
             transmits: VecDeque::new(),
             connected: false,
             closed: false,
-            nominated: None,
+            route: Route::default(),
             timeout: now,
             born: now,
             deadline: Some(now + CONNECT_TIMEOUT),
             answered_check: None,
             drops: Drops::default(),
+            limits: config.limits.clone(),
+            media_budget: Bucket::default(),
+            data_budget: Bucket::default(),
             ufrag,
             #[cfg(test)]
             poisoned: false,
         };
-        let (answer, negotiated) = peer.offer(offer, publish, now)?;
+        // str0m panics over some offers, as over one payload type that suits two codecs. The shard contains that for further offers.
+        let answered = catch_unwind(AssertUnwindSafe(|| peer.offer(offer, publish, now)));
+        let (answer, negotiated) = answered.unwrap_or_else(|_| Err(OfferError::Bad("no answer to it could be made".into())))?;
         Ok((peer, answer, negotiated))
     }
 
@@ -236,7 +256,10 @@ impl Peer {
         let params = self.rtc.codec_config().params();
         self.codecs = params.iter().filter_map(|p| Some((*p.pt(), translate::codec(p)?))).collect();
         debug_assert_eq!(self.slots.len(), known + negotiated.new_slots.len());
-        self.ufrag = self.rtc.direct_api().local_ice_credentials().ufrag;
+        let ufrag = self.rtc.direct_api().local_ice_credentials().ufrag;
+        if std::mem::replace(&mut self.ufrag, ufrag) != self.ufrag {
+            self.route.on_restart();
+        }
         self.drain(now);
         let published = negotiated.published.iter().map(|p| p.mid.clone()).collect();
         Ok((Answer { sdp: answer, publish, published }, negotiated))
@@ -245,13 +268,13 @@ impl Peer {
     /// All that could refuse an offer, before anything changes.
     fn check(&self, offer: &Offer) -> Result<(), OfferError> {
         let publishes = offer.sections.iter().filter(|s| s.publishes).count();
-        if publishes > TRACKS_PER_PEER_MAX {
-            return Err(OfferError::TooManyTracks);
+        if publishes > self.limits.tracks {
+            return Err(OfferError::TooManyTracks(self.limits.tracks));
         }
         let is_new = |mid: &str| !self.slots.iter().any(|slot| *slot.mid == *mid);
         let slots = self.slots.len() + offer.sections.iter().filter(|s| s.receives && is_new(&s.mid)).count();
-        if slots > SLOTS_PER_PEER_MAX {
-            return Err(OfferError::TooManySlots);
+        if slots > self.limits.slots {
+            return Err(OfferError::TooManySlots(self.limits.slots));
         }
         Ok(())
     }
@@ -358,10 +381,30 @@ impl Peer {
         self.slots.get(usize::from(slot.0)).map(|s| &*s.mid)
     }
 
+    /// Entries of all its queues and lists.
+    #[cfg(test)]
+    pub fn footprint(&self) -> usize {
+        let media = self.sections.len() + self.slots.len() + self.sources.len() + self.codecs.len();
+        media + self.events.len() + self.transmits.len() + self.channels.open.len()
+    }
+
+    /// How many data channels are open.
+    #[cfg(test)]
+    pub fn open_channels(&self) -> usize {
+        self.channels.open.len()
+    }
+
     /// Makes the next datagram panic.
     #[cfg(test)]
     pub fn poison(&mut self) {
         self.poisoned = true;
+    }
+
+    /// The address of a [`PeerEvent::Checked`] is this peer's and nobody else's: media may go there, and does if that was nominated.
+    pub fn prove(&mut self, path: Path, nominates: bool, now: Instant) {
+        if nominates {
+            self.route.nominate(path, now);
+        }
     }
 
     /// What a connectivity check for this peer begins its USERNAME with.

@@ -1,4 +1,4 @@
-//! Copies the SRTP keying material out of DTLS as it is exported.
+//! Copies the SRTP keying material out of DTLS as it is exported, and looks at SCTP before str0m does.
 //!
 //! str0m keeps the keys to itself; what slots send is encrypted by us with the same keys. So the DTLS provider that str0m is given wraps str0m's
 //! own and notes what it exports. `new_dtls` runs inside `RtcConfig::build`, on the same thread, so a thread-local hands the place over.
@@ -11,6 +11,8 @@ use std::time::Instant;
 use str0m::crypto::dtls::{DtlsCert, DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, DtlsVersion, ProtocolVersion, SrtpProfile};
 use str0m::crypto::{CryptoError, CryptoProvider};
 use str0m::{Rtc, RtcConfig};
+
+use super::sctp::Gate;
 
 /// What DTLS exported for one connection. Its `Debug` shows no key.
 pub struct Exported {
@@ -93,7 +95,7 @@ impl DtlsProvider for Tap {
         mtu: Option<usize>,
     ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
         let inner = self.0.new_dtls(cert, now, version, mtu)?;
-        Ok(Box::new(TapInstance { inner, slot: NEXT.take().unwrap_or_default() }))
+        Ok(Box::new(TapInstance { inner, slot: NEXT.take().unwrap_or_default(), gate: Gate::default() }))
     }
 
     fn is_test(&self) -> bool {
@@ -105,11 +107,17 @@ impl DtlsProvider for Tap {
 struct TapInstance {
     inner: Box<dyn DtlsInstance>,
     slot: KeySlot,
+    gate: Gate,
 }
 
 impl DtlsInstance for TapInstance {
     fn poll_output<'a>(&mut self, buf: &'a mut [u8]) -> DtlsOutput<'a> {
         let out = self.inner.poll_output(buf);
+        if let DtlsOutput::ApplicationData(data) = &out
+            && !self.gate.admit(data)
+        {
+            return DtlsOutput::ApplicationData(&[]);
+        }
         if let DtlsOutput::KeyingMaterial(material, profile) = &out {
             self.slot.put(Exported { material: material.to_vec(), profile: *profile, active: self.inner.is_active() });
         }

@@ -82,7 +82,7 @@ impl Core {
         match event {
             PeerEvent::Packet { track, layer, packet } => self.forward(peer, track, layer, packet, now),
             PeerEvent::KeyframeRequest(slot) => self.tell_room(peer, |peer| room::Input::KeyframeRequest { peer, slot }, now),
-            PeerEvent::Proven(path) => self.demux.prove(peer, path.remote),
+            PeerEvent::Checked { path, nominates } => self.on_check(peer, path, nominates, now),
             // Slots of one who is not connected are never filled, and one who may not receive stays so.
             PeerEvent::Connected if !self.members.get(&peer).is_some_and(|member| member.receives) => {}
             PeerEvent::Connected => self.tell_room(peer, |peer| room::Input::Connected { peer }, now),
@@ -98,6 +98,15 @@ impl Core {
     fn send_out_gone(&mut self, key: usize, now: Instant) {
         let gone = self.halls[key].as_ref().map(|hall| hall.people.gone(now)).unwrap_or_default();
         gone.into_iter().for_each(|peer| self.remove(peer, LeaveReason::Disconnected, now));
+    }
+
+    fn on_check(&mut self, peer: PeerId, path: Path, nominates: bool, now: Instant) {
+        if !self.demux.prove(peer, path.remote, now) {
+            return self.counters.drops.count(DropReason::Address);
+        }
+        if let Some(member) = self.members.get_mut(&peer) {
+            member.media.prove(path, nominates, now);
+        }
     }
 
     fn tell_room(&mut self, peer: PeerId, input: impl FnOnce(PeerId) -> room::Input, now: Instant) {
