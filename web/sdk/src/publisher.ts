@@ -16,7 +16,8 @@ export interface PublisherEvents {
 
 /** What the server knows of a publication's mute state. */
 interface Told {
-  muted: boolean;
+  /** Undefined: it may or may not have heard the last wish. */
+  muted: boolean | undefined;
   /** What we asked for and have not yet seen come back as an event, the oldest first. */
   echoes: boolean[];
 }
@@ -365,6 +366,8 @@ export class Publisher extends Emitter<PublisherEvents> {
     } catch (error) {
       told.echoes.pop();
       if (!isLost(error)) throw error;
+      told.muted = undefined;
+      return;
     }
     // A moderator was quicker.
     if (publication.muted !== muted) await this.tell(publication);

@@ -141,6 +141,27 @@ describe('a lost connection is resumed', () => {
     expect(next.last('mute')).toMatchObject({ muted: true });
   });
 
+  test('who unmutes meanwhile is not muted by the echo of what was asked before', async () => {
+    const track = new FakeTrack('audio');
+    const socket = await enter({ tracks: [track.media] });
+    const number = room.localParticipant.publication('microphone')?.number ?? 0;
+    const muting = room.localParticipant.setMicrophoneEnabled(false);
+    await settle();
+    expect(socket.last('mute')).toBeDefined();
+    socket.lose();
+    await muting;
+    await room.localParticipant.setMicrophoneEnabled(true);
+    const next = await reach();
+    await resume(next);
+    expect(next.last('mute')).toMatchObject({ muted: false });
+    happen(next, 11, { kind: 'track_muted', participant: 2, track: number, muted: true });
+    next.done('mute');
+    happen(next, 12, { kind: 'track_muted', participant: 2, track: number, muted: false });
+    await settle();
+    expect(track.enabled).toBe(true);
+    expect(room.localParticipant.isMicrophoneEnabled).toBe(true);
+  });
+
   test('not if the server said why it closes, nor after a goodbye', async () => {
     const socket = await enter();
     socket.receive({ type: 'closed', reason: 'removed' });
@@ -194,6 +215,8 @@ describe('what cannot be resumed is joined anew', () => {
     await settle();
     expect(room.state).toBe('connected');
     expect(browser.peers.map(({ closed }) => closed)).toEqual([true, false]);
+    await pass(20);
+    expect(browser.peer().log, 'no further offer').toEqual(['offer', 'answer']);
     expect(browser.peer().sending).toEqual([microphone, camera]);
     expect([microphone, camera].map(({ readyState }) => readyState)).toEqual(['live', 'live']);
     expect(microphone.enabled).toBe(false);
