@@ -24,6 +24,8 @@ use crate::room::{self, Forward};
 use crate::webrtc::{Answer, EgressCounters, Offer, Path, Peer, ntp_time_to_unix_ms};
 
 mod flow;
+#[cfg(test)]
+mod footprint;
 
 /// One connection and where it belongs.
 struct Member {

@@ -44,6 +44,12 @@ impl Timers {
         self.queue.first().map(|(at, _)| *at)
     }
 
+    /// Entries of both.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.queue.len() + self.times.len()
+    }
+
     /// Somebody whose time has come; waits no longer.
     pub fn pop(&mut self, now: Instant) -> Option<Waiter> {
         let (at, waiter) = *self.queue.first()?;

@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use str0m::change::{SdpAnswer, SdpPendingOffer};
-use str0m::channel::ChannelId;
+use str0m::channel::{ChannelConfig, ChannelId};
 use str0m::format::Codec;
 use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid, Rid, Simulcast, SimulcastLayer};
 use str0m::net::{Protocol, Receive};
-use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite};
+use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite, Ssrc};
 use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
 
 use crate::id::{PeerId, TrackId};
@@ -33,6 +33,8 @@ pub struct Kit {
     pub audio_slots: usize,
     /// The one video codec that it offers, both ways: VP8 or VP9.
     pub video: Codec,
+    /// It offers VP8 and VP9.
+    pub both_codecs: bool,
 }
 
 /// One receive section and what has come through it.
@@ -82,6 +84,14 @@ pub struct Client {
     keyframe_wanted: [bool; 3],
     audio_seq: u64,
     video_seq: [u64; 3],
+    /// From frame to frame, and from one audio packet to the next.
+    pub pace: (Duration, Duration),
+    /// Packets of a frame beyond those that it needs, a kilobyte each.
+    pub surplus: usize,
+    /// Every other frame has the other codec.
+    pub flips: bool,
+    /// Another sender of ours for the camera: how one SSRC is changed for another.
+    forged: Option<Ssrc>,
     /// Speaks: sends audio above silence.
     pub speaking: bool,
     /// Keyframe requests that came for the camera.
@@ -98,8 +108,8 @@ impl Client {
             .set_rtp_mode(true)
             .clear_codecs()
             .enable_opus(true, false)
-            .enable_vp8(kit.video == Codec::Vp8)
-            .enable_vp9(kit.video == Codec::Vp9)
+            .enable_vp8(kit.video == Codec::Vp8 || kit.both_codecs)
+            .enable_vp9(kit.video == Codec::Vp9 || kit.both_codecs)
             .build(now);
         rtc.add_local_candidate(Candidate::host(address, "udp").expect("an address"));
         let mut changes = rtc.sdp_api();
@@ -134,6 +144,10 @@ impl Client {
             keyframe_wanted: [true; 3],
             audio_seq: 60_000,
             video_seq: [65_000, 100, 30_000],
+            pace: (FRAME_EVERY, AUDIO_EVERY),
+            surplus: 0,
+            flips: false,
+            forged: None,
             speaking: true,
             keyframes_asked: 0,
             seen: Seen::default(),
@@ -214,6 +228,53 @@ impl Client {
         self.slots.values().filter(|s| s.video && s.source.is_some() && s.last_frame.is_some_and(|at| now - at <= since)).count()
     }
 
+    /// Packets of somebody that never came, where they are shown now.
+    pub fn missing_of(&self, owner: PeerId) -> usize {
+        let shows = |slot: &&Slot| slot.said.last().is_some_and(|(_, _, peer)| *peer == owner);
+        self.slots.values().filter(shows).map(|s| s.missing).sum()
+    }
+
+    /// How many video slots show somebody, with a packet within `since`.
+    pub fn sees(&self, owner: PeerId, now: Instant, since: Duration) -> bool {
+        let fresh = |slot: &Slot| slot.video && slot.source.is_some() && slot.last_frame.is_some_and(|at| now - at <= since);
+        self.slots.values().any(|slot| fresh(slot) && slot.said.last().is_some_and(|(_, _, peer)| *peer == owner))
+    }
+
+    /// When media or a timer is due.
+    pub fn due(&self) -> Instant {
+        let media = self.connected.into_iter().flat_map(|_| {
+            let camera = self.camera.map(|_| self.next_frame);
+            let microphone = self.microphone.map(|_| self.next_audio);
+            camera.into_iter().chain(microphone)
+        });
+        media.fold(self.timeout, Instant::min)
+    }
+
+    /// The SSRC of the camera.
+    pub fn camera_ssrc(&mut self) -> u32 {
+        let (mid, rid) = (self.camera.expect("a camera"), (self.kit.layers > 1).then(|| Rid::from(RIDS[0])));
+        *self.rtc.direct_api().stream_tx_by_mid(mid, rid).expect("a stream").ssrc()
+    }
+
+    /// Sends the camera's packets by this SSRC from now on.
+    pub fn forge(&mut self, ssrc: u32) {
+        let mid = self.camera.expect("a camera");
+        let mut direct = self.rtc.direct_api();
+        let own = direct.stream_tx_by_mid(mid, None).expect("a stream").ssrc();
+        direct.remove_stream_tx(own);
+        direct.declare_stream_tx(ssrc.into(), None, mid, None);
+        self.forged = Some(ssrc.into());
+    }
+
+    /// Opens data channels, as many as this, that nobody asked for.
+    pub fn open_channels(&mut self, count: usize, now: Instant) {
+        for n in 0..count {
+            self.rtc.direct_api().create_data_channel(ChannelConfig { label: format!("mine {n}"), ..ChannelConfig::default() });
+        }
+        let _ = self.rtc.handle_input(Input::Timeout(now));
+        self.drain(now);
+    }
+
     /// Packets that never came, over all slots.
     pub fn missing(&self) -> usize {
         self.slots.values().map(|s| s.missing).sum()
@@ -259,7 +320,7 @@ impl Client {
         if let Some(mid) = self.microphone
             && self.next_audio <= now
         {
-            self.next_audio += AUDIO_EVERY;
+            self.next_audio += self.pace.1;
             if self.speaking {
                 self.audio_seq += 1;
                 let time = (self.audio_seq * 960) as u32;
@@ -271,7 +332,7 @@ impl Client {
         if let Some(mid) = self.camera
             && self.next_frame <= now
         {
-            self.next_frame += FRAME_EVERY;
+            self.next_frame += self.pace.0;
             self.frame += 1;
             for layer in 0..self.kit.layers {
                 self.publish_frame(mid, layer);
@@ -287,19 +348,21 @@ impl Client {
     /// One frame of one layer: a keyframe has three packets, another one.
     fn publish_frame(&mut self, mid: Mid, layer: usize) {
         let key = std::mem::take(&mut self.keyframe_wanted[layer]);
-        let parts = if key { 3 } else { 1 };
+        let codec = if self.flips && self.frame % 2 == 1 { Codec::Vp9 } else { self.kit.video };
+        let parts = if key { 3 } else { 1 } + self.surplus;
+        let len = if self.surplus > 0 { 1_000 } else { 100 + 60 * layer };
         let rid = (self.kit.layers > 1).then(|| Rid::from(RIDS[layer]));
         let time = self.frame.wrapping_mul(9_000).wrapping_add(layer as u32 * 77_777);
         for part in 0..parts {
             self.video_seq[layer] += 1;
             let (first, last) = (part == 0, part == parts - 1);
-            let mut payload = match self.kit.video {
+            let mut payload = match codec {
                 Codec::Vp9 => vp9_head(self.frame, first, last, key),
                 _ => vp8_head(self.frame, first, key),
             };
-            payload.extend(made(self.server, self.frame, 100 + 60 * layer));
+            payload.extend(made(self.server, self.frame, len));
             let seq = self.video_seq[layer];
-            self.write(mid, rid, self.kit.video, seq, time, last, payload, ExtensionValues::default());
+            self.write(mid, rid, codec, seq, time, last, payload, ExtensionValues::default());
         }
     }
 
@@ -317,7 +380,12 @@ impl Client {
     ) {
         let Some(pt) = self.rtc.codec_config().params().iter().find(|p| p.spec().codec == codec).map(|p| p.pt()) else { return };
         let at = self.start;
-        if let Some(tx) = self.rtc.direct_api().stream_tx_by_mid(mid, rid) {
+        let mut direct = self.rtc.direct_api();
+        let tx = match self.forged {
+            Some(ssrc) if codec != Codec::Opus => direct.stream_tx(&ssrc),
+            _ => direct.stream_tx_by_mid(mid, rid),
+        };
+        if let Some(tx) = tx {
             tx.write_rtp(RtpWrite::new(pt, seq.into(), time, at, payload).marker(marker).ext_vals(ext).nackable(codec != Codec::Opus));
         }
     }

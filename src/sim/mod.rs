@@ -6,9 +6,16 @@
 //!
 //! Time goes in steps of one millisecond, nothing waits for a real clock, and a seed decides everything random that is ours. In every scenario each
 //! received packet is checked against what signalling said of its slot (`client`), and the core's invariants are checked as time goes
-//! (`world`). A scenario that fails prints its seed.
+//! (`world`). A scenario that fails prints its seed. `scenarios` are calls, `moves` changes of address, `budgets` what one participant may have,
+//! `hostile` what strangers and participants try, `churn` all of it at random and for hours.
 
 mod client;
+#[macro_use]
+mod common;
+mod budgets;
+mod churn;
+mod hostile;
+mod moves;
 mod scenarios;
 mod wire;
 mod world;

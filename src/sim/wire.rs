@@ -12,12 +12,14 @@ pub struct Audit {
     pub packets: u64,
     /// What was used twice: receiver, SRTCP, SSRC, index.
     pub reused: Vec<(SocketAddr, bool, u32, u64)>,
+    /// Hours of packets are more than it can remember.
+    pub off: bool,
 }
 
 impl Audit {
     /// A datagram of the server to this receiver.
     pub fn note(&mut self, to: SocketAddr, d: &[u8]) {
-        if d.len() < 12 || !(128..192).contains(&d[0]) {
+        if self.off || d.len() < 12 || !(128..192).contains(&d[0]) {
             return;
         }
         let word = |at: usize| u32::from_be_bytes([d[at], d[at + 1], d[at + 2], d[at + 3]]);

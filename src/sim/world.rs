@@ -31,18 +31,29 @@ pub struct Network {
     pub loss: f32,
 }
 
+/// A datagram, and the address that the other side sees it come from or that it is sent to.
 #[derive(Clone, Debug)]
-struct Parcel(Vec<u8>);
+struct Parcel(SocketAddr, Vec<u8>);
 
 impl WithLen for Parcel {
     fn len(&self) -> usize {
-        self.0.len()
+        self.1.len()
     }
+}
+
+/// What the server did about a client that moved.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Move {
+    /// It answered a check from the new address.
+    pub answered: Option<Instant>,
+    /// It sent media there.
+    pub media: Option<Instant>,
 }
 
 struct Link {
     up: Netem<Parcel>,
     down: Netem<Parcel>,
+    up_cut: bool,
 }
 
 /// Everything.
@@ -56,7 +67,16 @@ pub struct World {
     pub told: BTreeMap<usize, Vec<Notice>>,
     links: BTreeMap<usize, Link>,
     by_peer: BTreeMap<PeerId, usize>,
+    /// Where a client is seen from outside, which is not where it is once it moved; and the other way round.
+    outside: BTreeMap<usize, SocketAddr>,
     by_address: BTreeMap<SocketAddr, usize>,
+    /// The last move of each client.
+    pub moves: BTreeMap<usize, Move>,
+    moved: u32,
+    /// Whose datagrams to the server are written down, and they.
+    pub recorded: (usize, Vec<Vec<u8>>),
+    /// Datagrams that went to addresses where nobody is (any more).
+    pub to_nobody: BTreeMap<SocketAddr, u64>,
     made: usize,
     network: Network,
     pub rng: fastrand::Rng,
@@ -78,7 +98,12 @@ impl World {
             told: BTreeMap::new(),
             links: BTreeMap::new(),
             by_peer: BTreeMap::new(),
+            outside: BTreeMap::new(),
             by_address: BTreeMap::new(),
+            moves: BTreeMap::new(),
+            moved: 0,
+            recorded: (0, vec![]),
+            to_nobody: BTreeMap::new(),
             made: 0,
             network,
             rng: fastrand::Rng::with_seed(seed ^ 0x9e37_79b9),
@@ -95,13 +120,18 @@ impl World {
     }
 
     pub fn join_as(&mut self, identity: &str, kit: Kit, filler: Filler) -> Result<usize, Refusal> {
+        self.join_with(identity, kit, filler, |offer| offer)
+    }
+
+    /// Somebody joins with an offer that was tampered with.
+    pub fn join_with(&mut self, identity: &str, kit: Kit, filler: Filler, tamper: impl FnOnce(String) -> String) -> Result<usize, Refusal> {
         self.made += 1;
         let index = self.made;
         let address = SocketAddr::from(([10, (index >> 8) as u8, index as u8, 1], 4_000));
         let (mut client, offer) = Client::new(address, kit, self.now);
         let config = PeerConfig { certificate: shared_certificate(), addresses: vec![self.server], limits: self.limits.clone() };
         let epoch = (self.start, 3_900_000_000 << 32);
-        let offer = Offer::parse(&offer)?;
+        let offer = Offer::parse(&tamper(offer))?;
         let (media, answer, negotiated) = Peer::accept(&config, offer, VideoCodec::default(), epoch, self.now)?;
         let source = |video| if video { Source::Camera } else { Source::Microphone };
         let declared = client.sections().into_iter().map(|(mid, video)| Declared { mid, source: source(video), muted: false }).collect();
@@ -120,6 +150,7 @@ impl World {
         client.accept(peer, &answer.print(), self.now);
         self.by_peer.insert(peer, index);
         self.by_address.insert(address, index);
+        self.outside.insert(index, address);
         self.links.insert(index, self.link(index));
         self.clients.insert(index, client);
         self.told.insert(index, vec![]);
@@ -136,8 +167,11 @@ impl World {
     pub fn drop_client(&mut self, index: usize) {
         if let Some(client) = self.clients.remove(&index) {
             assert_eq!(client.faults, Vec::<String>::new(), "client {index}");
-            self.by_address.remove(&client.address);
         }
+        if let Some(address) = self.outside.remove(&index) {
+            self.by_address.remove(&address);
+        }
+        self.moves.remove(&index);
         self.links.remove(&index);
         self.by_peer.remove(&PeerId(index as u32));
     }
@@ -160,6 +194,27 @@ impl World {
         client.accept(peer, &answer.print(), self.now);
     }
 
+    /// The client's NAT gives it another address: the old one is dead in both directions.
+    pub fn rebind(&mut self, index: usize) {
+        self.moved += 1;
+        let [_, a, b, c] = self.moved.to_be_bytes();
+        let new = SocketAddr::from(([11, a, b, c], 5_000));
+        let old = self.outside.insert(index, new).expect("a client");
+        self.by_address.remove(&old);
+        self.by_address.insert(new, index);
+        self.moves.insert(index, Move::default());
+    }
+
+    /// Where the server sees a client.
+    pub fn outside(&self, index: usize) -> SocketAddr {
+        self.outside[&index]
+    }
+
+    /// The client sends nothing any more, and hears.
+    pub fn silence(&mut self, index: usize) {
+        self.links.get_mut(&index).expect("a link").up_cut = true;
+    }
+
     /// A datagram out of nowhere, or out of a client's own address.
     pub fn throw(&mut self, from: SocketAddr, bytes: &[u8]) {
         let path = Path { remote: from, local: self.server };
@@ -173,6 +228,19 @@ impl World {
     pub fn run(&mut self, time: Duration) {
         let end = self.now + time;
         while self.now < end {
+            self.step();
+        }
+    }
+
+    /// The same, where time in which nothing is due is passed over.
+    pub fn run_sparse(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            let links = self.links.values().flat_map(|link| [&link.up, &link.down]).filter(|way| !way.is_empty()).map(Netem::poll_timeout);
+            let clients = self.clients.values().map(Client::due);
+            let due = links.chain(clients).chain(self.core.timeout()).min().unwrap_or(end);
+            // One step before, since a step begins with time.
+            self.now = self.now.max(due.min(end) - STEP);
             self.step();
         }
     }
@@ -219,36 +287,52 @@ impl World {
                 config
             }
         };
-        Link { up: Netem::new(config(0)), down: Netem::new(config(1)) }
+        Link { up: Netem::new(config(0)), down: Netem::new(config(1)), up_cut: false }
     }
 
     fn step(&mut self) {
         self.now += STEP;
         let now = self.now;
         for (index, link) in &mut self.links {
-            let address = self.clients[index].address;
-            let path = Path { remote: address, local: self.server };
-            arrived(&mut link.up, now, |bytes| self.core.handle_datagram(path, &bytes, now));
+            arrived(&mut link.up, now, |remote, bytes| {
+                if self.recorded.0 == *index {
+                    self.recorded.1.push(bytes.clone());
+                }
+                self.core.handle_datagram(Path { remote, local: self.server }, &bytes, now);
+            });
         }
         if self.core.timeout().is_some_and(|at| at <= now) {
             self.core.handle_timeout(now);
         }
-        let World { core, links, by_address, audit, .. } = self;
+        let World { core, links, clients, by_address, audit, moves, to_nobody, .. } = self;
         core.take_datagrams(RUN_MAX, |path, bytes, segment| {
             for datagram in bytes.chunks(segment) {
-                audit.note(path.remote, datagram);
-                if let Some(link) = by_address.get(&path.remote).and_then(|index| links.get_mut(index)) {
-                    link.down.handle_input(Input::Packet(now, Parcel(datagram.to_vec())));
+                // By client and not by address: the keys are the same wherever it is.
+                let client = by_address.get(&path.remote).and_then(|index| clients.get(index));
+                audit.note(client.map_or(path.remote, |client| client.address), datagram);
+                let Some((index, link)) = by_address.get(&path.remote).and_then(|index| Some((index, links.get_mut(index)?))) else {
+                    *to_nobody.entry(path.remote).or_default() += 1;
+                    continue;
+                };
+                if let Some(last) = moves.get_mut(index) {
+                    match datagram[0] {
+                        1 => drop(last.answered.get_or_insert(now)),
+                        128..192 if !(192..224).contains(&datagram[1]) => drop(last.media.get_or_insert(now)),
+                        _ => {}
+                    }
                 }
+                link.down.handle_input(Input::Packet(now, Parcel(path.remote, datagram.to_vec())));
             }
         });
         self.tell();
         for (index, link) in &mut self.links {
             let Some(client) = self.clients.get_mut(index) else { continue };
-            arrived(&mut link.down, now, |bytes| client.handle_datagram(self.server, &bytes, now));
+            arrived(&mut link.down, now, |_, bytes| client.handle_datagram(self.server, &bytes, now));
             client.step(now);
             while let Some((_, bytes)) = client.poll_datagram() {
-                link.up.handle_input(Input::Packet(now, Parcel(bytes)));
+                if !link.up_cut {
+                    link.up.handle_input(Input::Packet(now, Parcel(self.outside[index], bytes)));
+                }
             }
         }
     }
@@ -259,18 +343,20 @@ impl World {
             if let (Notice::Slots(slots), Some(client)) = (&notice, self.clients.get_mut(index)) {
                 slots.iter().for_each(|(mid, state)| client.told(mid, *state));
             }
-            self.told.entry(*index).or_default().push(notice);
+            if !self.audit.off || matches!(notice, Notice::Closed(_)) {
+                self.told.entry(*index).or_default().push(notice);
+            }
         }
     }
 }
 
-fn arrived(netem: &mut Netem<Parcel>, now: Instant, mut on: impl FnMut(Vec<u8>)) {
+fn arrived(netem: &mut Netem<Parcel>, now: Instant, mut on: impl FnMut(SocketAddr, Vec<u8>)) {
     if netem.is_empty() {
         return;
     }
     netem.handle_input(Input::Timeout(now));
-    while let Some(Output::Packet(Parcel(bytes))) = netem.poll_output() {
-        on(bytes);
+    while let Some(Output::Packet(Parcel(address, bytes))) = netem.poll_output() {
+        on(address, bytes);
     }
 }
 

@@ -547,6 +547,31 @@ mod tests {
         assert_eq!(e.rtt().map(|d| d.as_millis()), Some(99));
     }
 
+    /// A receiver that reports all of the last second missing, a hundred times in a second, gets it again once and no more.
+    #[test]
+    fn a_window_that_is_asked_for_again_and_again_is_repeated_once() {
+        let now = Instant::now();
+        let at = |ms| now + Duration::from_millis(ms);
+        let mut e = egress(now);
+        e.connect(Session::new(&exported(false)).unwrap());
+        let client = Session::new(&exported(true)).unwrap();
+        let media = Packet { payload: Arc::from(vec![9u8; 1_000]), ..(*packet(now, Codec::Vp8)).clone() };
+        for seq in 0..200u64 {
+            let packet = Arc::new(Packet { seq, received: at(seq * 5), ..media.clone() });
+            e.send(&forward_to(0, 5 + seq, 0), &packet, at(seq * 5)).unwrap();
+        }
+        let media_bytes = e.counters.bytes;
+        datagrams(&mut e);
+        for round in 0..100u32 {
+            let mut nack = vec![0x81, 205, 0, 14, 0, 0, 0, 1, 0, 0, 0, 10];
+            (0..12u16).for_each(|i| nack.extend([(5 + i * 17).to_be_bytes(), [0xff, 0xff]].concat()));
+            e.handle_rtcp(&client.local.seal_rtcp(&nack, round).unwrap(), at(1_000 + u64::from(round) * 10), |_| ());
+        }
+        let repeated = e.counters.bytes - media_bytes;
+        assert!(e.counters.rtx >= 150 && repeated <= media_bytes * 2, "{:?}, {media_bytes} bytes of media", e.counters);
+        assert!(e.counters.repeated_lately > 10_000 && e.counters.repeated_enough > 200, "{:?}", e.counters);
+    }
+
     #[test]
     fn each_sender_of_feedback_counts_for_itself() {
         let mut windows = vec![];

@@ -365,6 +365,19 @@ impl Peer {
         self.slots.get(usize::from(slot.0)).map(|s| &*s.mid)
     }
 
+    /// Entries of all its queues and lists.
+    #[cfg(test)]
+    pub fn footprint(&self) -> usize {
+        let media = self.sections.len() + self.slots.len() + self.sources.len() + self.codecs.len();
+        media + self.events.len() + self.transmits.len() + self.channels.open.len()
+    }
+
+    /// How many data channels are open.
+    #[cfg(test)]
+    pub fn open_channels(&self) -> usize {
+        self.channels.open.len()
+    }
+
     /// Makes the next datagram panic.
     #[cfg(test)]
     pub fn poison(&mut self) {

@@ -1,0 +1,45 @@
+//! How much a core remembers, by its maps and queues: what a test compares before and after. Test code.
+
+use super::Core;
+use crate::id::PeerId;
+
+/// Lengths of all that grows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Footprint {
+    pub halls: usize,
+    pub names: usize,
+    pub members: usize,
+    pub demux: usize,
+    pub timers: usize,
+    pub notices: usize,
+    pub ended: usize,
+    pub touched: usize,
+    pub leaving: usize,
+    pub broken: usize,
+    /// Events, datagrams, channels and SSRCs of all connections.
+    pub connections: usize,
+}
+
+impl Core {
+    /// Now.
+    pub fn footprint(&self) -> Footprint {
+        Footprint {
+            halls: self.halls.iter().flatten().count(),
+            names: self.names.len(),
+            members: self.members.len(),
+            demux: self.demux.len(),
+            timers: self.timers.len(),
+            notices: self.notices.len(),
+            ended: self.ended.len(),
+            touched: self.touched.len(),
+            leaving: self.leaving.len(),
+            broken: self.broken.len(),
+            connections: self.members.values().map(|member| member.media.footprint()).sum(),
+        }
+    }
+
+    /// How many data channels of a peer are open.
+    pub fn channels(&self, peer: PeerId) -> usize {
+        self.members[&peer].media.open_channels()
+    }
+}
