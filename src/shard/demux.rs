@@ -59,7 +59,7 @@ impl Demux {
         }
     }
 
-    /// An authenticated check of `peer` came from this address, which is the peer's from now on. `false`: it is another's.
+    /// An authenticated check of `peer` came from this address, which is the peer's from now on. `false`: it is another's, or one too many.
     pub fn prove(&mut self, peer: PeerId, address: SocketAddr, now: Instant) -> bool {
         if !self.addresses.contains_key(&peer) || !self.release(peer, address, now) {
             return false;
@@ -69,10 +69,11 @@ impl Demux {
             *checked = now;
             return true;
         }
-        if mine.len() == ADDRESSES_PER_PEER_MAX
-            && let Some(stalest) = mine.iter().enumerate().min_by_key(|(_, (_, checked))| *checked).map(|(index, _)| index)
-        {
-            self.by_address.remove(&mine.swap_remove(stalest).0);
+        if mine.len() == ADDRESSES_PER_PEER_MAX {
+            let live = |checked: Instant| now.saturating_duration_since(checked) < ADDRESS_LIFE;
+            let stalest = mine.iter().enumerate().min_by_key(|(_, (_, checked))| *checked);
+            let Some(index) = stalest.filter(|(_, (_, checked))| !live(*checked)).map(|(index, _)| index) else { return false };
+            self.by_address.remove(&mine.swap_remove(index).0);
         }
         mine.push((address, now));
         self.by_address.insert(address, peer);

@@ -13,7 +13,6 @@ mod client;
 #[macro_use]
 mod common;
 mod budgets;
-mod churn;
 mod hostile;
 mod moves;
 mod scenarios;

@@ -65,7 +65,7 @@ impl Peer {
         }
         self.drain(now);
         if self.answered_check == Some(path.remote) {
-            self.route.on_check(path.remote, now);
+            self.route.on_check(path.remote, stun::transaction(datagram), now);
             self.events.push_back(PeerEvent::Checked { path, nominates });
         }
     }
@@ -73,7 +73,7 @@ impl Peer {
     /// What costs too much is not even decrypted.
     fn admit(&mut self, path: Path, datagram: &[u8], now: Instant) -> Result<(), DropReason> {
         if stun::is_stun(datagram) {
-            return if self.route.may_check(path.remote, now) { Ok(()) } else { Err(DropReason::Address) };
+            return if self.route.may_check(path.remote, stun::transaction(datagram), now) { Ok(()) } else { Err(DropReason::Address) };
         }
         let is_media = is_rtp(datagram) || is_rtcp(datagram);
         let fits = !is_media || self.media_budget.take(datagram.len() as f64, self.limits.publish_bytes(), now);

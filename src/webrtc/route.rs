@@ -8,15 +8,19 @@
 //! str0m, as the controlled side of ICE-lite, follows a changed address late (facts/str0m), so the choice is made here. Only addresses that a
 //! check has proven, and that are nobody else's, come here. Firefox nominates once and never again; after a move its SRTCP says where it is.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::Path;
-use crate::limits::{ADDRESSES_PER_CREDENTIALS_MAX, ADDRESSES_PER_PEER_MAX, CONSENT_LIFE, NEW_ADDRESSES};
+use crate::limits::{ADDRESS_LIFE, ADDRESSES_PER_CREDENTIALS_MAX, ADDRESSES_PER_PEER_MAX, CONSENT_LIFE, NEW_ADDRESSES};
 use crate::rate::Bucket;
 
 /// A nomination holds for so long against SRTCP from elsewhere, which may have been on its way when the client moved.
 const NOMINATION_HOLDS: Duration = Duration::from_secs(1);
+
+/// Checks of a minute and more; a browser sends one every few seconds on each of its paths.
+const CHECKS_REMEMBERED: usize = 32;
 
 /// Of one peer.
 #[derive(Debug, Default)]
@@ -25,6 +29,8 @@ pub struct Route {
     /// Addresses that checks came from, with the time of the last one.
     known: Vec<(SocketAddr, Instant)>,
     moves: Bucket,
+    /// Transactions of the last authentic checks, and whence they came: sent from elsewhere they are somebody's who overheard them.
+    transactions: VecDeque<([u8; 12], SocketAddr)>,
     /// How many addresses str0m was shown since the last ICE restart.
     shown: usize,
 }
@@ -37,13 +43,26 @@ impl Route {
     }
 
     /// Whether str0m may see a check from there. It keeps each address that an authentic one came from.
-    pub fn may_check(&self, remote: SocketAddr, now: Instant) -> bool {
+    pub fn may_check(&self, remote: SocketAddr, transaction: Option<[u8; 12]>, now: Instant) -> bool {
+        if self.is_known(remote) {
+            return true;
+        }
         let mut moves = self.moves;
-        self.is_known(remote) || (self.shown < ADDRESSES_PER_CREDENTIALS_MAX && moves.take(1.0, NEW_ADDRESSES, now))
+        let overheard = self.transactions.iter().any(|(known, from)| Some(*known) == transaction && *from != remote);
+        // Where a client is now is not forgotten for where it says it is, too.
+        let place = self.known.len() < ADDRESSES_PER_PEER_MAX
+            || self.known.iter().any(|(_, at)| now.saturating_duration_since(*at) >= ADDRESS_LIFE);
+        !overheard && place && self.shown < ADDRESSES_PER_CREDENTIALS_MAX && moves.take(1.0, NEW_ADDRESSES, now)
     }
 
     /// An authentic check came from there.
-    pub fn on_check(&mut self, remote: SocketAddr, now: Instant) {
+    pub fn on_check(&mut self, remote: SocketAddr, transaction: Option<[u8; 12]>, now: Instant) {
+        if let Some(transaction) = transaction.filter(|new| !self.transactions.iter().any(|(known, _)| known == new)) {
+            if self.transactions.len() == CHECKS_REMEMBERED {
+                self.transactions.pop_front();
+            }
+            self.transactions.push_back((transaction, remote));
+        }
         if let Some((_, at)) = self.known.iter_mut().find(|(known, _)| *known == remote) {
             *at = now;
             return;
@@ -114,14 +133,14 @@ mod tests {
         let now = Instant::now();
         let at = |ms| now + Duration::from_millis(ms);
         let mut r = Route::default();
-        r.on_check(path(1).remote, at(0));
+        r.on_check(path(1).remote, None, at(0));
         assert_eq!((r.path(), r.timeout()), (None, None));
         r.nominate(path(1), at(0));
-        r.on_check(path(2).remote, at(1_000));
+        r.on_check(path(2).remote, None, at(1_000));
         assert_eq!(r.path(), Some(path(1)), "a check alone moves nothing");
         r.nominate(path(2), at(2_000));
         assert_eq!(r.timeout(), Some(at(31_000)));
-        r.on_check(path(2).remote, at(20_000));
+        r.on_check(path(2).remote, None, at(20_000));
         assert!(!r.handle_timeout(at(49_999)));
         assert!(r.handle_timeout(at(50_000)));
         assert_eq!((r.path(), r.timeout()), (None, None));
@@ -132,17 +151,33 @@ mod tests {
         let now = Instant::now();
         let at = |ms| now + Duration::from_millis(ms);
         let mut r = Route::default();
-        r.on_check(path(1).remote, at(0));
+        r.on_check(path(1).remote, None, at(0));
         r.nominate(path(1), at(0));
         r.on_feedback(path(2), at(5_000));
         assert_eq!(r.path(), Some(path(1)), "no check came from there");
-        r.on_check(path(2).remote, at(6_000));
+        r.on_check(path(2).remote, None, at(6_000));
         r.on_feedback(path(2), at(6_000));
         assert_eq!((r.path(), r.timeout()), (Some(path(2)), Some(at(36_000))));
         r.on_feedback(path(1), at(6_500));
         assert_eq!(r.path(), Some(path(2)), "that one was on its way");
         r.on_feedback(path(1), at(7_000));
         assert_eq!(r.path(), Some(path(1)));
+    }
+
+    #[test]
+    fn an_overheard_check_says_nothing_of_another_address() {
+        let now = Instant::now();
+        let mut r = Route::default();
+        let id = |n: u8| Some([n; 12]);
+        for n in 0..40 {
+            assert!(r.may_check(path(1).remote, id(n), now));
+            r.on_check(path(1).remote, id(n), now);
+        }
+        assert!(!r.may_check(path(2).remote, id(39), now));
+        assert!(!r.may_check(path(2).remote, id(8), now));
+        assert!(r.may_check(path(2).remote, id(7), now), "forgotten");
+        assert!(r.may_check(path(2).remote, id(40), now));
+        assert_eq!(r.transactions.len(), CHECKS_REMEMBERED);
     }
 
     #[test]
@@ -153,22 +188,22 @@ mod tests {
         let walk = |r: &mut Route, from: u64, to: u64, every: usize| {
             let moves = (from..to).step_by(every).filter(|second| {
                 let remote = path(*second as u16).remote;
-                let may = r.may_check(remote, at(*second));
+                let may = r.may_check(remote, None, at(*second));
                 if may {
-                    r.on_check(remote, at(*second));
+                    r.on_check(remote, None, at(*second));
                 }
                 may
             });
             moves.count()
         };
         assert_eq!(walk(&mut r, 1, 601, 1), 16 + 160 - 1, "ten minutes of a new address a second");
-        assert!(r.may_check(path(600).remote, at(600)) || !r.is_known(path(600).remote), "where it is, it stays");
+        assert!(r.may_check(path(600).remote, None, at(600)) || !r.is_known(path(600).remote), "where it is, it stays");
         assert_eq!(walk(&mut r, 1_000, 2_000, 5), 200, "one who moves every five seconds");
         walk(&mut r, 2_000, 20_000, 4);
         assert_eq!(r.shown, ADDRESSES_PER_CREDENTIALS_MAX);
-        assert!(!r.may_check(path(30_000).remote, at(30_000)));
+        assert!(!r.may_check(path(30_000).remote, None, at(30_000)));
         r.on_restart();
-        assert!(r.may_check(path(30_000).remote, at(30_000)));
+        assert!(r.may_check(path(30_000).remote, None, at(30_000)));
         assert_eq!(r.known.len(), ADDRESSES_PER_PEER_MAX);
     }
 }

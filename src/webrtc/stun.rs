@@ -19,6 +19,11 @@ pub fn nominates(datagram: &[u8]) -> bool {
     is_stun(datagram) && datagram[..2] == [0, 1] && attributes(datagram).any(|(kind, _)| kind == 0x0025)
 }
 
+/// What tells one transaction from all others.
+pub fn transaction(datagram: &[u8]) -> Option<[u8; 12]> {
+    datagram.get(8..20)?.try_into().ok()
+}
+
 /// A binding success response.
 pub fn is_success(datagram: &[u8]) -> bool {
     is_stun(datagram) && datagram[..2] == [1, 1]
@@ -75,7 +80,7 @@ mod tests {
                 d[at] = rng.u8(..);
             }
             d.truncate(rng.usize(..=d.len()));
-            let _ = (local_ufrag(&d), nominates(&d), is_success(&d));
+            let _ = (local_ufrag(&d), nominates(&d), is_success(&d), transaction(&d));
         }
     }
 }

@@ -38,6 +38,11 @@ impl Core {
         }
     }
 
+    /// What a check for this peer begins its name with.
+    pub fn ufrag(&self, peer: PeerId) -> String {
+        self.members[&peer].media.ufrag().to_string()
+    }
+
     /// How many data channels of a peer are open.
     pub fn channels(&self, peer: PeerId) -> usize {
         self.members[&peer].media.open_channels()
