@@ -1,5 +1,6 @@
 # make run     installs what is missing, builds the page and the server, serves http://localhost:8080
 # make test    installs what the tests need and runs everything
+# make fuzz    fuzzes everything that parses bytes of strangers, ten minutes each
 # make check   format, lints, layers, dependencies, documentation, types: all of `make test` that runs nothing
 #
 # Everything Rust is compiled in one profile (release) and for the whole workspace at once: another profile, or another choice of packages with
@@ -28,7 +29,11 @@ WEB_PAGE := $(call web-inputs,web -path web/e2e -prune -o)
 WEB_ALL := $(call web-inputs,web)
 WEB_PACKAGES := $(wildcard web/package.json web/package-lock.json web/*/package.json)
 
-.PHONY: help run build test check fmt clippy tidy deny doc web-check rust-test web-test e2e toolchain
+# Seconds for each fuzz target.
+FUZZ_SECONDS ?= 600
+FUZZ_SHORT_SECONDS := 10
+
+.PHONY: help run build test check fmt clippy tidy deny doc web-check rust-test web-test e2e fuzz fuzz-short toolchain
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -42,6 +47,7 @@ build: $(STAMPS)/build-packages $(PAGE) toolchain
 test: $(STAMPS)/test-packages
 	@$(MAKE) check
 	@$(MAKE) rust-test
+	@$(MAKE) fuzz-short
 	@$(MAKE) web-test
 	@$(MAKE) e2e
 	@.ci/summary $(LOGS)/rust.log $(LOGS)/web.log $(LOGS)/e2e.log
@@ -71,6 +77,13 @@ rust-test: $(STAMPS)/nextest build
 	.ci/libraries $(BINARY)
 	cargo nextest run $(CARGO_ARGS) 2>&1 | tee $(LOGS)/rust.log
 
+# Everything that parses strangers' bytes, with libFuzzer; `FUZZ_SECONDS=60 make fuzz` for less of it.
+fuzz: $(STAMPS)/test-packages $(STAMPS)/build-packages $(PAGE) toolchain
+	.ci/fuzz $(FUZZ_SECONDS)
+
+fuzz-short: $(STAMPS)/test-packages $(STAMPS)/build-packages $(PAGE) toolchain
+	.ci/fuzz $(FUZZ_SHORT_SECONDS)
+
 web-test: $(NPM)
 	@mkdir -p $(LOGS)
 	cd web && npm test 2>&1 | tee ../$(LOGS)/web.log
@@ -91,10 +104,10 @@ $(STAMPS)/build-packages: .ci/packages
 		|| { echo 'Node.js 20.19 or newer is missing: https://nodejs.org' >&2; exit 1; }
 	@touch $@
 
-# Browsers for the end-to-end tests, namespaces for Firefox, and letters for the Chinese pictures.
+# Browsers for the end-to-end tests, namespaces for Firefox, letters for the Chinese pictures, and a compiler for libFuzzer.
 $(STAMPS)/test-packages: .ci/packages
 	@mkdir -p $(@D)
-	.ci/packages chromium=chromium firefox-esr=firefox-esr iproute2=ip fonts-noto-cjk
+	.ci/packages chromium=chromium firefox-esr=firefox-esr iproute2=ip fonts-noto-cjk g++=g++
 	@touch $@
 
 $(NPM): $(WEB_PACKAGES) $(STAMPS)/build-packages

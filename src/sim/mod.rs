@@ -13,6 +13,7 @@ mod client;
 #[macro_use]
 mod common;
 mod budgets;
+mod churn;
 mod hostile;
 mod moves;
 mod scenarios;

@@ -17,6 +17,8 @@
 mod drive;
 mod egress;
 mod feedback;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod header;
 mod history;
 mod offer;

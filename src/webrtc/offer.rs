@@ -214,6 +214,24 @@ mod tests {
         assert_eq!(sections.iter().map(|s| (s.publishes, s.receives)).collect::<Vec<_>>(), [(true, true), (true, false)]);
     }
 
+    /// Found by the fuzzer: str0m gives one payload type to two codecs of ours, and panics over it.
+    #[test]
+    fn an_offer_that_breaks_str0m_is_refused() {
+        let text = include_str!("../../loadtest/fuzz/corpus/offer/h264-without-parameters");
+        let config = crate::webrtc::PeerConfig {
+            certificate: crate::webrtc::certificate().unwrap(),
+            addresses: vec![],
+            limits: crate::limits::Limits::default(),
+        };
+        let now = std::time::Instant::now();
+        let accepted = crate::webrtc::Peer::accept(&config, Offer::parse(text).unwrap(), VideoCodec::Vp8, (now, 0), now);
+        assert_eq!(accepted.err().map(|e| e.to_string()).as_deref(), Some("no answer to it could be made"));
+        let whole = include_str!("../../loadtest/fuzz/corpus/offer/chromium");
+        let accepted = crate::webrtc::Peer::accept(&config, Offer::parse(whole).unwrap(), VideoCodec::Vp8, (now, 0), now);
+        let (_, _, negotiated) = accepted.unwrap();
+        assert_eq!((negotiated.published.len(), negotiated.new_slots.len()), (2, 2));
+    }
+
     #[test]
     fn the_wanted_codec_is_listed_first_with_its_retransmissions() {
         let section = "video 9 UDP/TLS/RTP/SAVPF 96 97 98 99 100\r\na=mid:1\r\na=rtpmap:96 VP8/90000\r\na=rtpmap:97 rtx/90000\r\n\

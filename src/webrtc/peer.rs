@@ -10,6 +10,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use str0m::channel::ChannelId;
@@ -229,7 +230,9 @@ impl Peer {
             #[cfg(test)]
             poisoned: false,
         };
-        let (answer, negotiated) = peer.offer(offer, publish, now)?;
+        // str0m panics over some offers, as over one payload type that suits two codecs. The shard contains that for further offers.
+        let answered = catch_unwind(AssertUnwindSafe(|| peer.offer(offer, publish, now)));
+        let (answer, negotiated) = answered.unwrap_or_else(|_| Err(OfferError::Bad("no answer to it could be made".into())))?;
         Ok((peer, answer, negotiated))
     }
 
