@@ -105,6 +105,7 @@ const EXCEPTIONS: &[Exception] = &[
         "more than 500",
         "all wire types in one file: whoever writes a client reads one file, and half of it are their comments",
     ),
+    (Rule::Banned, "webrtc/fuzz", "Instant::now", "the edge of a fuzz target, compiled for nothing else"),
     (Rule::Layer, "limits", "rate", "a maximum of something in time is a rate; rate is arithmetic and imports nothing"),
 ];
 

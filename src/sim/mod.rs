@@ -17,5 +17,6 @@ mod churn;
 mod hostile;
 mod moves;
 mod scenarios;
+mod slot;
 mod wire;
 mod world;
