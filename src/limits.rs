@@ -44,8 +44,8 @@ impl Default for Limits {
             messages_per_second: 50,
             message_bytes: SIGNAL_BYTES_MAX,
             metadata_bytes: METADATA_BYTES_MAX,
-            // Pointers and drawings that follow the screen, and as much again.
-            data_messages_per_second: 120,
+            // Several pointers and drawings that follow the screen, and files in pieces of 16 KiB.
+            data_messages_per_second: 300,
             // Three layers of camera and a detailed screen are about 6,000.
             publish_kbps: 20_000,
             // A school behind one address: two for each of a few hundred people.
@@ -81,6 +81,8 @@ impl Limits {
     }
 }
 
+/// A data channel message costs one more of [`Limits::data_messages`] for each so many receivers.
+pub const DATA_RECEIVERS_PER_COST: usize = 50;
 /// What a plain signalling message takes of [`Limits::messages`].
 pub const MESSAGE_COST: f64 = 1.0;
 /// What a message takes that is told to everybody: chat, a hand, a name, mute.

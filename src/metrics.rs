@@ -34,6 +34,7 @@ pub struct Metrics {
     rtx_packets_sent: IntCounter,
     joins: IntCounter,
     leaves: IntCounterVec,
+    refused: IntCounterVec,
     peer_panics: IntCounter,
     room_panics: IntCounter,
     datagrams_sent: IntCounter,
@@ -68,6 +69,10 @@ impl Metrics {
             rtx_packets_sent: counter("ninefold_rtx_packets_sent_total", "Repetitions of packets that were reported missing."),
             joins: counter("ninefold_joins_total", "Participants and viewers that joined."),
             leaves: by_reason("ninefold_leaves_total", "Participants and viewers that left, by reason."),
+            refused: register(
+                &registry,
+                IntCounterVec::new(Opts::new("ninefold_refused_total", "Requests that were refused, by the code of the error."), &["code"]),
+            ),
             peer_panics: counter("ninefold_peer_panics_total", "Peers closed by a defect of ours."),
             room_panics: counter("ninefold_room_panics_total", "Rooms closed by a defect of ours."),
             datagrams_sent: counter("ninefold_datagrams_sent_total", "UDP datagrams sent, of all kinds."),
@@ -86,6 +91,11 @@ impl Metrics {
     pub fn shard(self: &Arc<Metrics>, index: usize) -> ShardMetrics {
         let tick = self.tick.with_label_values(&[&index.to_string()]);
         ShardMetrics { metrics: Arc::clone(self), tick, published: Present::default() }
+    }
+
+    /// A request of the signalling or of REST was refused, with this code.
+    pub fn count_refused(&self, code: &str) {
+        self.refused.with_label_values(&[code]).inc();
     }
 
     /// The text that Prometheus reads.
@@ -424,6 +434,7 @@ mod tests {
         let metrics = Metrics::new();
         let mut shard = metrics.shard(0);
         shard.count_leave("left");
+        metrics.count_refused("no_room");
         shard.publish(&mut ShardCounters::default(), Present::default(), Duration::ZERO);
 
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/METRICS.md");

@@ -183,8 +183,11 @@ impl From<Error> for ErrorBody {
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        let status = self.code.status();
-        (status, Json(ErrorResponse { error: self.into() })).into_response()
+        let code = self.code;
+        let mut response = (code.status(), Json(ErrorResponse { error: self.into() })).into_response();
+        // For who counts refusals.
+        response.extensions_mut().insert(code);
+        response
     }
 }
 

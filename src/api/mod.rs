@@ -34,7 +34,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderMap, StatusCode};
-use axum::middleware::{Next, from_fn_with_state, map_response};
+use axum::middleware::{Next, from_fn_with_state, map_response_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -159,7 +159,7 @@ pub fn router(app: App) -> Router {
         .merge(rest::router())
         .fallback(page::other)
         .layer(from_fn_with_state(app.clone(), guard))
-        .layer(map_response(finish))
+        .layer(map_response_with_state(app.clone(), finish))
         .with_state(app)
 }
 
@@ -197,7 +197,10 @@ async fn guard(State(app): State<App>, request: Request, next: Next) -> Response
 }
 
 /// What every response carries: no guessing of types, no addresses of rooms to other sites, nothing of the API kept.
-async fn finish(mut response: Response) -> Response {
+async fn finish(State(app): State<App>, mut response: Response) -> Response {
+    if let Some(code) = response.extensions().get::<Code>() {
+        app.metrics.count_refused(code.text());
+    }
     let always: [(HeaderName, &str); 2] = [(X_CONTENT_TYPE_OPTIONS, "nosniff"), (REFERRER_POLICY, "no-referrer")];
     let headers: &mut HeaderMap = response.headers_mut();
     for (name, value) in always {

@@ -27,6 +27,7 @@ use super::translate::{Said, Unfit, Wish, said, wire_answered, wire_joined, wire
 use crate::auth::Secret;
 use crate::id::{PeerId, RoomName};
 use crate::limits::{DEAF_TIME, JOIN_TIMEOUT, POST_COST, SIGNAL_BYTES_READ_MAX};
+use crate::metrics::Metrics;
 use crate::people::{LeaveReason, PeopleError, Profile};
 use crate::rate::Bucket;
 use crate::sfu::{Declared, Entry, Knocked, Notice, Opened, Refusal, Request, Response as Answer, Resumed, Sfu};
@@ -117,12 +118,15 @@ async fn serve(mut line: Line, at: At<'_>) {
     };
     let end = match entered {
         Ok((mut participant, greeting)) => {
-            let parting = converse(&mut line, &mut participant, &greeting).await;
+            let parting = converse(&mut line, &mut participant, &greeting, &at.app.metrics).await;
             participant.part(&parting).await;
             parting.err()
         }
         Err(Turned::Gone(end)) => Some(end),
-        Err(Turned::Away(Unfit { id, error })) => line.say(&error.to_message(id)).await.err(),
+        Err(Turned::Away(Unfit { id, error })) => {
+            at.app.metrics.count_refused(error.code().text());
+            line.say(&error.to_message(id)).await.err()
+        }
     };
     match end {
         None | Some(End::Closed(_)) => line.close().await,
@@ -213,7 +217,7 @@ async fn wait(line: &mut Line, knocked: &mut Knocked, id: u32) -> Result<(), Tur
     }
 }
 
-async fn converse(line: &mut Line, participant: &mut Participant<'_>, greeting: &ServerMessage) -> Result<Parting, End> {
+async fn converse(line: &mut Line, participant: &mut Participant<'_>, greeting: &ServerMessage, metrics: &Metrics) -> Result<Parting, End> {
     line.say(greeting).await?;
     // One who asks too often is not listened to for a moment: a refusal costs more than what it refuses.
     let mut deaf_until: Option<Instant> = None;
@@ -221,8 +225,10 @@ async fn converse(line: &mut Line, participant: &mut Participant<'_>, greeting: 
         tokio::select! {
             heard = line.hear(), if deaf_until.is_none() => match participant.answer(&heard?).await {
                 Some(answer) => {
-                    let too_often = matches!(&answer, ServerMessage::Error { error, .. } if error.code == Code::TooManyRequests.text());
-                    deaf_until = too_often.then(|| Instant::now() + DEAF_TIME);
+                    if let ServerMessage::Error { error, .. } = &answer {
+                        metrics.count_refused(&error.code);
+                        deaf_until = (error.code == Code::TooManyRequests.text()).then(|| Instant::now() + DEAF_TIME);
+                    }
                     line.say(&answer).await?;
                 }
                 None => return Ok(Parting::Goodbye),

@@ -17,17 +17,18 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
+mod rights;
+
 use super::extract::unix_now;
 use super::listen::Edge;
 use super::{App, router};
-use crate::auth::{Claims, Keys, Publish, Rights, Secret, mint};
+use crate::auth::{Claims, Keys, mint};
 use crate::config::Config;
 use crate::id::RoomName;
 use crate::limits::{CHAT_CHARS_MAX, REQUEST_BODY_TIMEOUT, REQUEST_HEAD_TIMEOUT, SIGNAL_BYTES_MAX, SIGNAL_BYTES_READ_MAX, VIEW_TRACKS_MAX};
 use crate::metrics::Metrics;
 use crate::net::crowd::Crowd;
-use crate::people::{LeaveReason, PeopleError, Profile, SettingsChange};
-use crate::sfu::{Entry, Moderation, Notice, Refusal, Request, RoomOptions, Sfu};
+use crate::sfu::Sfu;
 
 /// One audio slot of a client that never connects its media.
 const OFFER: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\n\
@@ -201,163 +202,6 @@ async fn a_message_that_is_too_long_closes_the_socket() {
     assert_eq!(other.hear().await["event"]["kind"], "participant_joined");
     // It was not read to its end, so that nobody knows whether it was a message at all: the line is lost.
     assert_eq!(other.hear().await["event"], json!({ "kind": "participant_away", "participant": me, "away": true }));
-}
-
-#[tokio::test]
-async fn a_lost_line_is_resumed_with_all_that_was_missed() {
-    let server = Server::start().await;
-    let (mut other, number) = server.join("a", "Bo").await;
-    let mut client = server.dial("a").await;
-    client.say(json!({ "type": "join", "id": 1, "name": "Ada", "offer": OFFER })).await;
-    let joined = client.hear().await;
-    let (me, resume, seq) = (joined["participant"].clone(), joined["resume"].clone(), joined["seq"].clone());
-    assert_eq!(other.hear().await["event"]["kind"], "participant_joined");
-    drop(client);
-    other.say(json!({ "type": "chat", "id": 5, "text": "one" })).await;
-    other.say(json!({ "type": "chat", "id": 6, "text": "two" })).await;
-    for _ in 0..4 {
-        other.hear().await; // two answers, two events
-    }
-    assert_eq!(other.hear().await["event"], json!({ "kind": "participant_away", "participant": me, "away": true }));
-
-    let dial = async |resume: &Value, seq: &Value| {
-        let mut client = server.dial("a").await;
-        client.say(json!({ "type": "resume", "id": 7, "resume": resume, "seq": seq })).await;
-        client
-    };
-    let wrong = json!(format!("{me}-{}", "0".repeat(32)));
-    let others = json!(resume.as_str().expect("a text").replacen(&me.to_string(), &number.to_string(), 1));
-    for (resume, seq) in [(&wrong, &seq), (&others, &seq), (&json!("x"), &seq), (&resume, &json!(99))] {
-        let mut client = dial(resume, seq).await;
-        assert_eq!(client.refused().await, (json!(7), json!("cannot_resume")));
-        assert_eq!(client.hear().await, Value::Null);
-    }
-
-    let mut client = dial(&resume, &seq).await;
-    assert_eq!(client.hear().await, json!({ "type": "resumed", "id": 7 }));
-    let missed: Vec<Value> = vec![client.hear().await, client.hear().await, client.hear().await];
-    assert_eq!((&missed[0]["event"]["text"], &missed[1]["event"]["text"]), (&json!("one"), &json!("two")));
-    assert_eq!(missed[2]["event"]["kind"], "participant_away");
-    assert_eq!(client.hear().await, json!({ "type": "slots", "slots": [{ "mid": "0" }] }));
-    assert_eq!(client.hear().await, json!({ "type": "speakers", "speakers": [] }));
-    for reader in [&mut client, &mut other] {
-        assert_eq!(reader.hear().await["event"], json!({ "kind": "participant_away", "participant": me, "away": false }));
-    }
-    // A second line takes the first one's place, lost or not.
-    let mut newer = dial(&resume, &missed[2]["seq"]).await;
-    assert_eq!(newer.hear().await["type"], "resumed");
-    assert_eq!(client.hear().await, json!({ "type": "closed", "reason": "replaced" }));
-    assert_eq!(client.hear().await, Value::Null);
-    newer.say(json!({ "type": "hand", "id": 9, "raised": true })).await;
-    assert_eq!(other.hear().await["event"], json!({ "kind": "hands", "raised": [me] }));
-}
-
-#[tokio::test]
-async fn one_who_cannot_resume_takes_the_old_place_by_joining_anew() {
-    let server = Server::start().await;
-    let (mut other, _) = server.join("a", "Bo").await;
-    let mut client = server.dial("a").await;
-    client.say(json!({ "type": "join", "id": 1, "name": "Ada", "offer": OFFER })).await;
-    let joined = client.hear().await;
-    assert_eq!(other.hear().await["event"]["kind"], "participant_joined");
-    other.say(json!({ "type": "settings", "id": 2, "locked": true, "lobby": true })).await;
-    drop(client);
-    let mut again = server.dial("a").await;
-    again.say(json!({ "type": "join", "id": 1, "name": "Ada", "offer": OFFER, "rejoin": joined["resume"] })).await;
-    let rejoined = again.hear().await;
-    assert_eq!((&rejoined["type"], &rejoined["identity"]), (&json!("joined"), &joined["identity"]));
-    assert_ne!(rejoined["participant"], joined["participant"]);
-    assert_eq!(rejoined["participants"].as_array().expect("a list").len(), 2);
-}
-
-#[tokio::test]
-async fn who_asks_too_often_is_refused_and_goes_on() {
-    let server = Server::start_with("[limits]\nmessages_per_second = 10").await;
-    let (mut client, _) = server.join("a", "Ada").await;
-    for id in 0..8 {
-        client.say(json!({ "type": "update", "id": id, "metadata": "" })).await;
-    }
-    let mut answers = vec![];
-    for _ in 0..8 {
-        let answer = client.hear().await;
-        answers.push(if answer["type"] == "done" { json!("done") } else { answer["error"]["code"].clone() });
-    }
-    assert_eq!(answers.iter().filter(|answer| **answer == "done").count(), 5, "{answers:?}");
-    assert_eq!(answers.iter().filter(|answer| **answer == "too_many_requests").count(), 3, "{answers:?}");
-}
-
-#[tokio::test]
-async fn one_waits_in_the_lobby_until_somebody_opens() {
-    let server = Server::start().await;
-    let new = json!({ "name": "a", "settings": { "lobby": true } }).to_string();
-    assert_eq!(server.json("POST", "/api/v1/rooms", &new).await.0, 201);
-    // On an open server everybody moderates, and moderators pass; so a guest is made by the door's own words.
-    let knock = async |name: &str| {
-        let profile = Profile { identity: name.into(), name: name.into(), metadata: String::new() };
-        let entry = Entry { profile, viewer: false, rights: Rights::MEMBER, address: None, options: RoomOptions::default() };
-        server.app.sfu.knock(&RoomName::parse("a").expect("a name"), entry, None).await
-    };
-    let (mut host, _) = server.join("a", "Host").await;
-    let mut kim = knock("Kim").await.expect("she may wait");
-    assert!(kim.waits);
-    let told = host.hear().await;
-    assert_eq!(told["event"], json!({ "kind": "lobby", "waiting": [{ "participant": kim.peer.0, "identity": "Kim", "name": "Kim" }] }));
-    let mut lee = knock("Lee").await.expect("he may wait");
-    let (_, waiting) = server.json("GET", "/api/v1/rooms/a/lobby", "").await;
-    assert_eq!(waiting.as_array().map(Vec::len), Some(2));
-    assert_eq!(server.json("GET", "/api/v1/rooms/a", "").await.1["waiting"], 2);
-    assert_eq!(host.hear().await["event"]["kind"], "lobby");
-    host.say(json!({ "type": "admit", "id": 3, "participant": kim.peer.0, "admit": true })).await;
-    assert_eq!(kim.notices.recv().await, Some(Notice::Admitted));
-    assert_eq!(server.json("DELETE", &format!("/api/v1/rooms/a/lobby/{}", lee.peer), "").await.0, 204);
-    assert_eq!(lee.notices.recv().await, Some(Notice::NotAdmitted));
-    let secret = Secret::from_random([1; 16]);
-    let opened = server.app.sfu.enter(kim, OFFER, vec![], secret).await.expect("she was let in");
-    assert_eq!(opened.joined.snapshot.participants.len(), 2);
-    assert!(opened.joined.snapshot.lobby.is_empty());
-    assert_eq!(server.json("POST", "/api/v1/rooms/a/lobby/99", "").await.0, 404);
-}
-
-#[tokio::test]
-async fn moderators_decide_and_others_do_not() {
-    let server = Server::start().await;
-    let name = RoomName::parse("a").expect("a name");
-    let (mut host, _) = server.join("a", "Host").await;
-    let profile = Profile { identity: "kim".into(), name: "Kim".into(), metadata: String::new() };
-    let entry = Entry { profile, viewer: false, rights: Rights::MEMBER, address: None, options: RoomOptions::default() };
-    let knocked = server.app.sfu.knock(&name, entry.clone(), None).await.expect("it is open");
-    let mut kim = server.app.sfu.enter(knocked, OFFER, vec![], Secret::from_random([1; 16])).await.expect("it is open");
-    let number = kim.joined.peer;
-    assert_eq!(host.hear().await["event"]["kind"], "participant_joined");
-    for what in [
-        Moderation::Settings(SettingsChange { locked: Some(true), ..SettingsChange::default() }),
-        Moderation::Remove { peer: number, ban: true },
-        Moderation::Admit { peer: number, admit: true },
-        Moderation::Permit { peer: number, publish: Publish::ALL },
-    ] {
-        let refused = server.app.sfu.command(&name, Request::Moderate { by: Some(number), what }).await;
-        assert!(matches!(refused, Err(Refusal::People(PeopleError::NotAllowed))), "{refused:?}");
-    }
-    host.say(json!({ "type": "permit", "id": 4, "participant": number.0, "publish": ["microphone"] })).await;
-    let heard = [host.hear().await, host.hear().await];
-    let event = json!({ "kind": "publish_changed", "participant": number.0, "publish": ["microphone"] });
-    assert!(heard.iter().any(|message| message["event"] == event), "{heard:?}");
-    let changed = json!({ "locked": true, "publish": ["camera"] }).to_string();
-    let (status, room) = server.json("PATCH", "/api/v1/rooms/a", &changed).await;
-    assert_eq!((status, &room["settings"]), (200, &json!({ "locked": true, "lobby": false, "publish": ["camera"] })));
-    let refused =
-        server.app.sfu.knock(&name, Entry { profile: Profile { identity: "x".into(), ..entry.profile.clone() }, ..entry.clone() }, None);
-    assert!(matches!(refused.await, Err(Refusal::People(PeopleError::Locked))));
-    assert_eq!(server.json("PATCH", "/api/v1/rooms/a", r#"{"locked":false}"#).await.0, 200);
-    assert_eq!(server.json("DELETE", &format!("/api/v1/rooms/a/participants/{number}?bann=true"), "").await.0, 400);
-    assert_eq!(server.json("DELETE", &format!("/api/v1/rooms/a/participants/{number}?ban=true"), "").await.0, 204);
-    while let Some(notice) = kim.notices.recv().await {
-        if let Notice::Closed(reason) = notice {
-            assert_eq!(reason, LeaveReason::Banned);
-        }
-    }
-    let refused = server.app.sfu.knock(&name, entry, None).await;
-    assert!(matches!(refused, Err(Refusal::People(PeopleError::Banned))), "{refused:?}");
 }
 
 #[tokio::test]

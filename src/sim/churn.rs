@@ -8,11 +8,12 @@ use std::time::Duration;
 use super::client::{Client, Kit};
 use super::common::{LAN, LOSSY, PERSON, seconds};
 use super::world::World;
+use crate::auth::Publish;
 use crate::id::PeerId;
 use crate::limits::EMPTY_ROOM_LIFE;
-use crate::people::LeaveReason;
+use crate::people::{LeaveReason, SettingsChange};
 use crate::room::{Filler, View};
-use crate::shard::command::Action;
+use crate::shard::command::{Action, Moderation};
 
 /// People at once; few, since each packet goes to all others.
 const PEOPLE_MAX: usize = 4;
@@ -31,11 +32,15 @@ enum Deed {
     Data,
     PoisonPeer,
     PoisonRoom,
-    // A resume belongs here: the signalling of one is cut, and they come back within their time, or do not.
+    /// Signalling is lost.
+    Cut,
+    /// And back; whoever never comes is out some time.
+    Resume,
+    Moderate,
 }
 
-const DEEDS: [(Deed, u32); 11] = [
-    (Deed::Join, 30),
+const DEEDS: [(Deed, u32); 14] = [
+    (Deed::Join, 45),
     (Deed::JoinAgain, 4),
     (Deed::Leave, 12),
     (Deed::Vanish, 8),
@@ -44,6 +49,9 @@ const DEEDS: [(Deed, u32); 11] = [
     (Deed::OfferSlot, 6),
     (Deed::View, 8),
     (Deed::Data, 7),
+    (Deed::Cut, 8),
+    (Deed::Resume, 8),
+    (Deed::Moderate, 6),
     (Deed::PoisonPeer, 2),
     (Deed::PoisonRoom, 1),
 ];
@@ -115,9 +123,24 @@ impl Churn {
                 self.w.clients.get_mut(&someone).expect("a client").try_data(0, "churn", now);
             }
             Deed::Data => {}
+            Deed::Cut => self.w.cut(someone),
+            Deed::Resume => self.w.resume(someone).unwrap_or_else(|refusal| panic!("{someone}: {refusal}")),
+            Deed::Moderate => self.moderate(peer),
             Deed::PoisonPeer => self.w.core.poison_peer(peer),
             Deed::PoisonRoom => self.w.poison_room(),
         }
+    }
+
+    fn moderate(&mut self, peer: PeerId) {
+        let rng = &mut self.w.rng;
+        let publish = Publish { camera: rng.u8(..3) > 0, microphone: rng.u8(..3) > 0, screen: rng.bool() };
+        let what = match rng.u8(..4) {
+            0 => Moderation::Permit { peer, publish },
+            1 => Moderation::Permit { peer, publish: Publish::ALL },
+            2 => Moderation::Mute { peer, track: None },
+            _ => Moderation::Settings(SettingsChange { publish: Some(publish), ..SettingsChange::default() }),
+        };
+        self.w.moderate(what).expect("they are there");
     }
 
     /// Deeds for so long, `pause` apart at most.
@@ -130,6 +153,7 @@ impl Churn {
             self.w.run_sparse(wait);
             self.sweep();
             self.w.core.check_invariants();
+            self.w.check_heard();
             assert_eq!(self.w.audit.reused, [], "an index was used twice");
         }
     }

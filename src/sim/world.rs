@@ -16,7 +16,7 @@ use crate::limits::Limits;
 use crate::people::{LeaveReason, Profile, Source};
 use crate::room::{Filler, View};
 use crate::shard::Core;
-use crate::shard::command::{Action, Arrival, Declared, Entry, Joined, Notice, Refusal, RoomOptions};
+use crate::shard::command::{Action, Arrival, Declared, Earlier, Entry, Moderation, Notice, Refusal, RoomOptions};
 use crate::webrtc::{Offer, Path, Peer, PeerConfig, VideoCodec, certificate};
 
 const STEP: Duration = Duration::from_millis(1);
@@ -57,6 +57,16 @@ struct Link {
     up_cut: bool,
 }
 
+/// A client's signalling.
+struct Line {
+    /// The last event that was told with the join.
+    since: u64,
+    /// `None`: lost.
+    attachment: Option<u32>,
+    /// Events that came.
+    heard: Vec<u64>,
+}
+
 /// Everything.
 pub struct World {
     pub core: Core,
@@ -66,6 +76,7 @@ pub struct World {
     pub audit: Audit,
     /// Events of the room as somebody was told, by client.
     pub told: BTreeMap<usize, Vec<Notice>>,
+    lines: BTreeMap<usize, Line>,
     links: BTreeMap<usize, Link>,
     by_peer: BTreeMap<PeerId, usize>,
     /// Where a client is seen from outside, which is not where it is once it moved; and the other way round.
@@ -97,6 +108,7 @@ impl World {
             clients: BTreeMap::new(),
             audit: Audit::default(),
             told: BTreeMap::new(),
+            lines: BTreeMap::new(),
             links: BTreeMap::new(),
             by_peer: BTreeMap::new(),
             outside: BTreeMap::new(),
@@ -141,7 +153,7 @@ impl World {
         let profile = Profile { identity: identity.to_string(), name, metadata: String::new() };
         let arrival = Arrival { media: Box::new(media), negotiated, declared, secret: secret_of(index) };
         let peer = PeerId(index as u32);
-        let Joined { .. } = self.core.join(
+        let joined = self.core.join(
             &self.room,
             peer,
             Entry { profile, viewer, rights: Rights::MODERATOR, address: None, options: RoomOptions { filler, ..RoomOptions::default() } },
@@ -155,6 +167,7 @@ impl World {
         self.links.insert(index, self.link(index));
         self.clients.insert(index, client);
         self.told.insert(index, vec![]);
+        self.lines.insert(index, Line { since: joined.snapshot.seq, attachment: Some(0), heard: vec![] });
         Ok(index)
     }
 
@@ -174,7 +187,39 @@ impl World {
         }
         self.moves.remove(&index);
         self.links.remove(&index);
+        self.lines.remove(&index);
         self.by_peer.remove(&PeerId(index as u32));
+    }
+
+    /// The client's signalling is lost; its media is not.
+    pub fn cut(&mut self, index: usize) {
+        let line = self.lines.get_mut(&index).expect("a client");
+        if let Some(attachment) = line.attachment.take() {
+            // Refused where the room ended in the meantime.
+            let _ = self.core.lost(&self.room, PeerId(index as u32), attachment, self.now);
+        }
+    }
+
+    /// The client comes back, its signalling lost or not.
+    pub fn resume(&mut self, index: usize) -> Result<(), Refusal> {
+        let line = self.lines.get_mut(&index).expect("a client");
+        let earlier = Earlier { peer: PeerId(index as u32), secret: secret_of(index) };
+        let last = line.heard.last().copied().unwrap_or(line.since);
+        line.attachment = Some(self.core.resume(&self.room, &earlier, last, self.now)?);
+        Ok(())
+    }
+
+    pub fn moderate(&mut self, what: Moderation) -> Result<(), Refusal> {
+        self.core.moderate(&self.room, None, what, self.now)
+    }
+
+    /// Whoever has signalling has heard of every event that was for them, once and in order.
+    pub fn check_heard(&self) {
+        for (index, line) in self.lines.iter().filter(|(_, line)| line.attachment.is_some()) {
+            if let Some(events) = self.core.events_for(&self.room, PeerId(*index as u32), line.since) {
+                assert_eq!(line.heard, events, "client {index}");
+            }
+        }
     }
 
     pub fn act(&mut self, index: usize, action: Action) -> Result<(), Refusal> {
@@ -343,6 +388,14 @@ impl World {
             let Some(index) = self.by_peer.get(&peer) else { continue };
             if let (Notice::Slots(slots), Some(client)) = (&notice, self.clients.get_mut(index)) {
                 slots.iter().for_each(|(mid, state)| client.told(mid, *state));
+            }
+            if let (Notice::Event(event), Some(line)) = (&notice, self.lines.get_mut(index))
+                && line.attachment.is_some()
+            {
+                line.heard.push(event.seq);
+            }
+            if matches!(notice, Notice::Closed(_)) {
+                self.lines.remove(index);
             }
             if !self.audit.off || matches!(notice, Notice::Closed(_)) {
                 self.told.entry(*index).or_default().push(notice);

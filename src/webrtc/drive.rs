@@ -292,9 +292,18 @@ impl Peer {
         }
     }
 
-    fn on_data(&mut self, data: ChannelData, now: Instant) {
-        if !self.data_budget.take(1.0, self.limits.data_messages(), now) {
+    /// Takes from what the client may send through data channels; what is too much is counted. A message to many costs more than one to few,
+    /// and whoever knows how many charges the rest.
+    pub fn take_data(&mut self, cost: f64, now: Instant) -> bool {
+        let may = self.data_budget.take(cost, self.limits.data_messages(), now);
+        if !may {
             self.drops.count(DropReason::Rate);
+        }
+        may
+    }
+
+    fn on_data(&mut self, data: ChannelData, now: Instant) {
+        if !self.take_data(1.0, now) {
             return;
         }
         let reliable = self.channels.reliable == Some(data.id);

@@ -1,7 +1,7 @@
 //! How much a core remembers, by its maps and queues: what a test compares before and after. Test code.
 
 use super::Core;
-use crate::id::PeerId;
+use crate::id::{PeerId, RoomName};
 
 /// Lengths of all that grows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +41,12 @@ impl Core {
     /// What a check for this peer begins its name with.
     pub fn ufrag(&self, peer: PeerId) -> String {
         self.members[&peer].media.ufrag().to_string()
+    }
+
+    /// The numbers of the events after `seq` that are for this peer.
+    pub fn events_for(&self, room: &RoomName, peer: PeerId, seq: u64) -> Option<Vec<u64>> {
+        let hall = self.halls[*self.names.get(room)?].as_ref()?;
+        Some(hall.people.events_since(seq, peer)?.into_iter().map(|event| event.seq).collect())
     }
 
     /// How many data channels of a peer are open.
