@@ -1,10 +1,11 @@
 //! People and programs that nobody vouches for, at the signalling, while three people talk: each is refused with its code, nobody of the call
 //! freezes, what was taken is given back.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use ninefold::api::protocol::{ClientMessage, NewSettings, ServerMessage};
-use ninefold_loadtest::bot::{Bot, BotKit};
+use ninefold::api::protocol::{ClientMessage, LeaveReason, NewSettings, ServerMessage};
+use ninefold::auth::{Claims, Keys, mint};
+use ninefold_loadtest::bot::{Bot, BotError, BotKit};
 use ninefold_loadtest::client::Client;
 use ninefold_loadtest::seen::Seen;
 use serde_json::{Value, json};
@@ -235,4 +236,84 @@ async fn a_flood_of_requests() {
     assert!(chats < 100, "{chats} chats of the flood came through");
     call.bots[0].remove(participant, true).await.expect("a moderator sends it out");
     call.end(server).await;
+}
+
+/// 32 bytes that sign, and an Ed25519 public key that anybody may know.
+const KEYS: &str = "main:HS256:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE,app:EdDSA:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+
+/// A token for the room `words`, signed as HS256 by the secret in `line` (`ID:HS256:SECRET`).
+fn token(line: &str, change: impl FnOnce(&mut Claims)) -> String {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_secs();
+    let mut claims = Claims { room: Some("words".into()), exp: now + 600, ..Claims::default() };
+    change(&mut claims);
+    let keys = Keys::parse([line]).expect("a key");
+    mint(&claims, &keys.find(None).and_then(|key| key.signer()).expect("a secret signs")).expect("a token")
+}
+
+/// The parts of a token with another head, and with a signature or none.
+fn reheaded(token: &str, head: &str, signature: &str) -> String {
+    let claims = token.split('.').nth(1).expect("three parts");
+    format!("{}.{claims}.{signature}", base64url(head.as_bytes()))
+}
+
+fn base64url(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let letter = |bits: u32| char::from(LETTERS[(bits & 63) as usize]);
+    let mut text = String::new();
+    for group in bytes.chunks(3) {
+        let bits = group.iter().fold(0, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
+        text.extend((0..=group.len()).map(|n| letter(bits >> (18 - 6 * n))));
+    }
+    text
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tokens_that_are_none() {
+    let server = Server::start_with(&[("NINEFOLD_AUTH__KEYS", KEYS), ("NINEFOLD_AUTH__GUESTS", "join")]);
+    let call = Call::begin(&server).await;
+    let main = "main:HS256:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE";
+    let good = token(main, |_| {});
+    // The public key's bytes as if they were a secret.
+    let confused = token("app:HS256:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo", |_| {});
+    let signature = good.rsplit('.').next().expect("three parts").to_owned();
+    let table = [
+        ("expired", token(main, |claims| claims.exp -= 3_600), "token_expired"),
+        ("not yet valid", token(main, |claims| claims.nbf = Some(claims.exp)), "token_early"),
+        ("for another room", token(main, |claims| claims.room = Some("other".into())), "wrong_room"),
+        ("no algorithm", reheaded(&good, r#"{"alg":"none","kid":"main"}"#, ""), "bad_token"),
+        ("no algorithm, signed", reheaded(&good, r#"{"alg":"none","kid":"main"}"#, &signature), "bad_token"),
+        ("the public key as a secret", confused, "bad_token"),
+        ("an unknown key", token("else:HS256:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE", |_| {}), "bad_token"),
+        ("a key from the disk", reheaded(&good, r#"{"alg":"HS256","kid":"../../etc/passwd"}"#, &signature), "bad_token"),
+        ("another signature", format!("{}x", good), "bad_token"),
+        ("no token", "hello".into(), "bad_token"),
+        ("a long one", "x".repeat(100_000), "bad_token"),
+    ];
+    for (what, token, code) in table {
+        match Bot::join(&server.place("words"), &BotKit { token: Some(token), ..BotKit::person("Eve") }).await {
+            Err(BotError::Refused(error)) => assert_eq!(error.code, code, "{what}"),
+            other => panic!("{what}: {other:?}"),
+        }
+        call.goes_on(what).await;
+    }
+    // What guests may not, and what a lock does to them.
+    let victim = call.bots[1].participant();
+    assert_eq!(call.bots[0].remove(victim, true).await.expect_err("a guest").code, "not_allowed");
+    let host = BotKit { token: Some(token(main, |claims| claims.moderate = Some(true))), ..BotKit::person("Host") };
+    let host = server.join("words", &host).await;
+    host.settings(NewSettings { locked: Some(true), ..NewSettings::default() }).await.expect("a moderator locks");
+    let refused = Bot::join(&server.place("words"), &BotKit::person("Eve")).await;
+    assert!(matches!(&refused, Err(BotError::Refused(error)) if error.code == "room_locked"), "{refused:?}");
+    // One of the call who lost everything comes back in all the same.
+    let resume = call.bots[2].look(|seen| seen.resume.clone());
+    let identity = call.bots[2].look(|seen| seen.identity.clone());
+    let again = server.join("words", &BotKit { rejoin: Some(resume), ..BotKit::person("Cy") }).await;
+    assert_eq!(again.look(|seen| seen.identity.clone()), identity);
+    expect(&call.bots[2], "replaced", |seen| seen.closed == Some(LeaveReason::Replaced)).await;
+    assert!(host.leave().await);
+    for bot in &call.bots[..2] {
+        assert_eq!(bot.look(Seen::freezes), 0);
+        expect(bot, "the one who came back", |seen| seen.shown().contains(&again.participant())).await;
+    }
+    server.stop().await;
 }
