@@ -81,8 +81,10 @@ impl Limits {
     }
 }
 
-/// A data channel message costs one more of [`Limits::data_messages`] for each so many receivers.
+/// A data channel message costs one more of [`Limits::data_messages`] for each so many receivers, since each is encrypted anew.
 pub const DATA_RECEIVERS_PER_COST: usize = 50;
+/// And one more for each so many bytes that go out.
+pub const DATA_BYTES_PER_COST: usize = 64 * 1024;
 /// What a plain signalling message takes of [`Limits::messages`].
 pub const MESSAGE_COST: f64 = 1.0;
 /// What a message takes that is told to everybody: chat, a hand, a name, mute.
@@ -179,6 +181,14 @@ pub const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Events that one room keeps for those who resume; 4,096 of them are about 1 MB in a room of 100. Older: forgotten, such a client joins anew.
 pub const EVENT_LOG_MAX: usize = 4096;
+/// Bytes that these events may take: metadata and chat are what people write. More: the oldest are forgotten.
+pub const EVENT_LOG_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Guests of one address who wait in the lobby of one room: a household. More: refused, `lobby_full`.
+pub const LOBBY_PER_ADDRESS_MAX: usize = 8;
+/// Permits by identity that one room remembers for those who come back. More: the oldest is forgotten.
+pub const PERMITS_MAX: usize = 1_000;
+/// Who is away and who is back is told once in this time, all together: a network or a proxy loses many at once.
+pub const AWAY_PERIOD: Duration = Duration::from_millis(250);
 /// People who wait in the lobby of one room. More: refused, `lobby_full`.
 pub const LOBBY_MAX: usize = 100;
 /// Bans of one room. More: the oldest is forgotten.

@@ -71,6 +71,8 @@ pub enum Request {
     Leave {
         /// Who.
         peer: PeerId,
+        /// Which connection of theirs says so; 0 for one who waits.
+        attachment: u32,
         /// Why.
         reason: LeaveReason,
     },
@@ -295,8 +297,8 @@ impl Sfu {
                 self.ask(self.find(&room)?, |reply| Command::Lost { room, peer, attachment, reply }).await??;
                 Ok(Response::Done)
             }
-            Request::Leave { peer, reason } => {
-                self.ask(self.find(&room)?, |reply| Command::Leave { room, peer, reason, reply }).await??;
+            Request::Leave { peer, attachment, reason } => {
+                self.ask(self.find(&room)?, |reply| Command::Leave { room, peer, attachment, reason, reply }).await??;
                 Ok(Response::Done)
             }
             Request::Roster => Ok(Response::Roster(self.ask(self.find(&room)?, |reply| Command::Roster { room, reply }).await??)),

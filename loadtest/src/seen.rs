@@ -259,9 +259,16 @@ impl Seen {
                 let known = p.tracks.iter_mut().find(|known| known.track == *track);
                 known.map(|known| known.muted = *muted).is_some()
             }),
-            RoomEvent::ParticipantAway { participant, away } => {
-                self.change(*participant, |p| std::mem::replace(&mut p.away, *away) != *away)
+            RoomEvent::ParticipantsAway { participants, away } => {
+                participants.iter().all(|participant| self.change(*participant, |p| std::mem::replace(&mut p.away, *away) != *away))
             }
+            RoomEvent::TracksEnded { tracks } => tracks.iter().all(|ended| {
+                self.change(ended.participant, |p| {
+                    let before = p.tracks.len();
+                    p.tracks.retain(|known| known.track != ended.track);
+                    p.tracks.len() < before
+                })
+            }),
             RoomEvent::PublishChanged { participant, publish } => self.change(*participant, |p| {
                 p.publish.clone_from(publish);
                 true

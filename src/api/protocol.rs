@@ -315,6 +315,15 @@ pub struct Rights {
     pub moderate: bool,
 }
 
+/// A track that may not be published any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct EndedTrack {
+    /// Whose it was.
+    pub participant: u32,
+    /// Its number.
+    pub track: u32,
+}
+
 /// Somebody in the lobby.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
 pub struct Waiting {
@@ -456,10 +465,15 @@ pub enum RoomEvent {
         #[ts(optional)]
         by: Option<u32>,
     },
-    /// Somebody's signalling was lost, or is back.
-    ParticipantAway {
+    /// Tracks are gone that may not be published any more.
+    TracksEnded {
+        /// All of them.
+        tracks: Vec<EndedTrack>,
+    },
+    /// The signalling of some was lost, or is back.
+    ParticipantsAway {
         /// Who.
-        participant: u32,
+        participants: Vec<u32>,
         /// The state now.
         away: bool,
     },
@@ -830,7 +844,7 @@ mod tests {
             )*};
         }
         declare!(Source Role RoomMode VideoCodec Publishable PublishedSection View ClientMessage Track Participant Settings Rights Waiting);
-        declare!(SectionTrack SlotReason Slot Speaker LeaveReason RoomEvent ErrorBody ServerMessage Room NewRoom NewSettings);
+        declare!(EndedTrack SectionTrack SlotReason Slot Speaker LeaveReason RoomEvent ErrorBody ServerMessage Room NewRoom NewSettings);
         declare!(ParticipantChange MuteRequest);
         text
     }

@@ -188,7 +188,7 @@ async fn join(line: &mut Line, at: At<'_>, id: u32, wish: Wish, offer: &str, dec
         let admitted = wait(line, &mut knocked, id).await;
         if admitted.is_err() {
             // Refused when the outcome was told in this very moment.
-            let leave = Request::Leave { peer: knocked.peer, reason: LeaveReason::Left };
+            let leave = Request::Leave { peer: knocked.peer, attachment: 0, reason: LeaveReason::Left };
             let _ = app.sfu.command(room, leave).await;
         }
         admitted?;
@@ -284,13 +284,14 @@ impl Participant<'_> {
     /// Tells the door, unless it is the door that ended it.
     async fn part(&self, parting: &Result<Parting, End>) {
         let peer = self.peer;
-        let leave = |reason| Request::Leave { peer, reason };
+        let attachment = self.attachment;
+        let leave = |reason| Request::Leave { peer, attachment, reason };
         let request = match parting {
             Ok(Parting::SentOut) => return,
             Ok(Parting::Goodbye) | Err(End::Closed(Some(close_code::NORMAL | close_code::AWAY))) => leave(LeaveReason::Left),
-            Err(End::TooSlow) => leave(LeaveReason::TooSlow),
             Err(End::TooLarge) => leave(LeaveReason::Disconnected),
-            Err(End::Closed(_) | End::Lost | End::Silent) => Request::Lost { peer, attachment: self.attachment },
+            // A dead network does not read either.
+            Err(End::Closed(_) | End::Lost | End::Silent | End::TooSlow) => Request::Lost { peer, attachment },
         };
         // Refused when the room sent the participant out in this very moment.
         if let Err(refusal) = self.sfu.command(self.room, request).await {

@@ -69,6 +69,14 @@ impl Server {
         Client { socket }
     }
 
+    /// The same as a proxy would that names this address.
+    async fn dial_from(&self, room: &str, address: &str) -> Client {
+        let mut request = format!("ws://{}/api/v1/rooms/{room}/socket", self.address).into_client_request().expect("an address");
+        request.headers_mut().insert("x-forwarded-for", address.parse().expect("a header"));
+        let (socket, _) = connect_async(request).await.expect("it is taken");
+        Client { socket }
+    }
+
     /// Somebody who is in the room, with their number.
     async fn join(&self, room: &str, name: &str) -> (Client, u64) {
         let mut client = self.dial(room).await;
@@ -201,7 +209,7 @@ async fn a_message_that_is_too_long_closes_the_socket() {
     let _ = client.socket.send(" ".repeat(SIGNAL_BYTES_READ_MAX + 1).into()).await;
     assert_eq!(other.hear().await["event"]["kind"], "participant_joined");
     // It was not read to its end, so that nobody knows whether it was a message at all: the line is lost.
-    assert_eq!(other.hear().await["event"], json!({ "kind": "participant_away", "participant": me, "away": true }));
+    assert_eq!(other.hear().await["event"], json!({ "kind": "participants_away", "participants": [me], "away": true }));
 }
 
 #[tokio::test]
@@ -235,7 +243,7 @@ async fn the_others_are_told_why_somebody_left() {
             }
         }
         let told = match reason {
-            "away" => json!({ "kind": "participant_away", "participant": me, "away": true }),
+            "away" => json!({ "kind": "participants_away", "participants": [me], "away": true }),
             reason => json!({ "kind": "participant_left", "participant": me, "reason": reason }),
         };
         assert_eq!(other.hear().await["event"], told, "{how}");

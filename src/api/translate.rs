@@ -199,8 +199,8 @@ fn wire_rights(rights: Rights) -> wire::Rights {
 
 /// Somebody in the lobby, for the wire.
 pub fn wire_waiting(waiting: &Waiting) -> wire::Waiting {
-    let Waiting { peer, profile } = waiting;
-    wire::Waiting { participant: peer.0, identity: profile.identity.clone(), name: profile.name.clone() }
+    let Waiting { peer, identity, name } = waiting;
+    wire::Waiting { participant: peer.0, identity: identity.clone(), name: name.clone() }
 }
 
 fn declared(sections: Vec<wire::PublishedSection>) -> Result<Vec<Declared>, Error> {
@@ -407,7 +407,11 @@ fn wire_event(event: &Event) -> wire::RoomEvent {
         Event::Muted { peer, track, muted, by } => {
             wire::RoomEvent::TrackMuted { participant: peer.0, track: track.0, muted: *muted, by: by.map(|by| by.0) }
         }
-        Event::Away { peer, away } => wire::RoomEvent::ParticipantAway { participant: peer.0, away: *away },
+        Event::Ended(tracks) => {
+            let ended = tracks.iter().map(|(peer, track)| wire::EndedTrack { participant: peer.0, track: track.0 });
+            wire::RoomEvent::TracksEnded { tracks: ended.collect() }
+        }
+        Event::Away { peers, away } => wire::RoomEvent::ParticipantsAway { participants: wire_peers(peers), away: *away },
         Event::Permitted { peer, publish } => wire::RoomEvent::PublishChanged { participant: peer.0, publish: wire_publish(*publish) },
         Event::Settings(settings) => wire::RoomEvent::SettingsChanged { settings: wire_settings(*settings) },
         Event::Lobby(waiting) => wire::RoomEvent::Lobby { waiting: waiting.iter().map(wire_waiting).collect() },

@@ -136,8 +136,10 @@ pub enum Doorway {
 pub struct Waiting {
     /// The number that they will have in the room.
     pub peer: PeerId,
-    /// Name and identity.
-    pub profile: Profile,
+    /// Unique.
+    pub identity: String,
+    /// Display name.
+    pub name: String,
 }
 
 /// Why somebody left.
@@ -217,6 +219,11 @@ pub enum Input {
     Unpublish {
         /// Which.
         track: TrackId,
+    },
+    /// Tracks that may not be published any more are gone.
+    End {
+        /// Whose, and which.
+        tracks: Vec<(PeerId, TrackId)>,
     },
     /// A track was muted or unmuted.
     Mute {
@@ -354,6 +361,8 @@ pub enum Event {
         /// Which.
         track: TrackId,
     },
+    /// Tracks are gone that may not be published any more: one event, however many.
+    Ended(Vec<(PeerId, TrackId)>),
     /// A track was muted or unmuted.
     Muted {
         /// Whose.
@@ -365,10 +374,10 @@ pub enum Event {
         /// The moderator who did it. `None`: the owner or the API.
         by: Option<PeerId>,
     },
-    /// Signalling is lost or back.
+    /// Signalling of these is lost or back: one event for all of a moment, since a network loses many at once.
     Away {
         /// Whose.
-        peer: PeerId,
+        peers: Vec<PeerId>,
         /// Now.
         away: bool,
     },
@@ -409,6 +418,31 @@ pub enum Audience {
     AllBut(PeerId),
     /// These only.
     Only(Vec<PeerId>),
+}
+
+impl Event {
+    /// About how many bytes it takes to keep.
+    pub fn weight(&self) -> usize {
+        let content = match self {
+            Event::Joined(participant) => {
+                let Profile { identity, name, metadata } = &participant.profile;
+                identity.len() + name.len() + metadata.len()
+            }
+            Event::Updated { name, metadata, .. } => name.len() + metadata.len(),
+            Event::Chat { text, .. } => text.len(),
+            Event::Ended(tracks) => tracks.len() * size_of::<(PeerId, TrackId)>(),
+            Event::Away { peers, .. } | Event::Hands(peers) => peers.len() * size_of::<PeerId>(),
+            Event::Lobby(waiting) => waiting.iter().map(|w| size_of::<Waiting>() + w.identity.len() + w.name.len()).sum(),
+            Event::Left { .. }
+            | Event::Published { .. }
+            | Event::Unpublished { .. }
+            | Event::Muted { .. }
+            | Event::Permitted { .. }
+            | Event::Settings(_)
+            | Event::Viewers(_) => 0,
+        };
+        size_of::<Numbered>() + content
+    }
 }
 
 impl Audience {

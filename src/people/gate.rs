@@ -1,21 +1,25 @@
 //! Who may come in: the settings that moderators change, the lobby, the bans.
 //!
-//! Limits: `LOBBY_MAX` wait, `BANS_MAX` bans are remembered.
+//! Limits: `LOBBY_MAX` wait, of them `LOBBY_PER_ADDRESS_MAX` guests of one address; `BANS_MAX` bans and `PERMITS_MAX` permits are remembered.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
-use super::event::{Doorway, Knock, PeopleError, Settings, SettingsChange, Waiting};
+use super::event::{Doorway, Knock, PeopleError, Profile, Settings, SettingsChange, Waiting};
 use crate::auth::{Publish, Rights};
 use crate::id::PeerId;
-use crate::limits::{BANS_MAX, LOBBY_MAX};
+use crate::limits::{BANS_MAX, LOBBY_MAX, LOBBY_PER_ADDRESS_MAX, PERMITS_MAX};
 
 /// The room's gate.
 #[derive(Debug, Default)]
 pub(super) struct Gate {
     settings: Settings,
     lobby: Vec<Waiting>,
+    /// Guests who wait, by their networks.
+    addresses: BTreeMap<PeerId, IpAddr>,
     bans: VecDeque<Ban>,
+    /// What moderators allowed to whom: it holds for one who comes back, too.
+    permits: VecDeque<(String, Publish)>,
 }
 
 /// Who is not let in again. A guest's identity is made anew each time, so a guest is known by the address, if that tells people apart.
@@ -54,9 +58,6 @@ impl Gate {
 
     /// Lets in, lets wait (the caller tells the moderators), or refuses.
     pub(super) fn knock(&mut self, knock: &Knock) -> Result<Doorway, PeopleError> {
-        if self.is_banned(&knock.profile.identity, knock.address) {
-            return Err(PeopleError::Banned);
-        }
         if knock.rights.moderate {
             return Ok(Doorway::Open);
         }
@@ -66,10 +67,17 @@ impl Gate {
         if !self.settings.lobby {
             return Ok(Doorway::Open);
         }
-        if self.lobby.len() == LOBBY_MAX {
+        // Behind an address of this machine everybody is the same.
+        let from = knock.address.map(network).filter(|address| !address.is_loopback());
+        let neighbours = self.addresses.values().filter(|address| Some(**address) == from).count();
+        if self.lobby.len() >= LOBBY_MAX || neighbours >= LOBBY_PER_ADDRESS_MAX {
             return Err(PeopleError::LobbyFull);
         }
-        self.lobby.push(Waiting { peer: knock.peer, profile: knock.profile.clone() });
+        let Profile { identity, name, metadata: _ } = knock.profile.clone();
+        self.lobby.push(Waiting { peer: knock.peer, identity, name });
+        if let Some(address) = from {
+            self.addresses.insert(knock.peer, address);
+        }
         Ok(Doorway::Lobby)
     }
 
@@ -77,6 +85,7 @@ impl Gate {
     pub(super) fn take(&mut self, peer: PeerId) -> bool {
         let before = self.lobby.len();
         self.lobby.retain(|waiting| waiting.peer != peer);
+        self.addresses.remove(&peer);
         self.lobby.len() < before
     }
 
@@ -92,7 +101,28 @@ impl Gate {
         }
     }
 
-    fn is_banned(&self, identity: &str, address: Option<IpAddr>) -> bool {
+    /// Identity and network of one who waits.
+    pub(super) fn traits(&self, peer: PeerId) -> Option<(String, Option<IpAddr>)> {
+        let waiting = self.lobby.iter().find(|waiting| waiting.peer == peer)?;
+        Some((waiting.identity.clone(), self.addresses.get(&peer).copied()))
+    }
+
+    /// A moderator has said what this identity may publish.
+    pub(super) fn remember_permit(&mut self, identity: String, publish: Publish) {
+        self.permits.retain(|(known, _)| *known != identity);
+        if self.permits.len() == PERMITS_MAX {
+            self.permits.pop_front();
+        }
+        self.permits.push_back((identity, publish));
+    }
+
+    /// The rights of somebody who enters: their own, but for what a moderator has said of them before.
+    pub(super) fn permitted(&self, identity: &str, rights: Rights) -> Rights {
+        let permit = self.permits.iter().find(|(known, _)| known == identity);
+        Rights { publish: permit.map_or(rights.publish, |(_, publish)| *publish), ..rights }
+    }
+
+    pub(super) fn is_banned(&self, identity: &str, address: Option<IpAddr>) -> bool {
         let address = address.map(network);
         self.bans.iter().any(|ban| match ban {
             Ban::Identity(banned) => banned == identity,

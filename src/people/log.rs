@@ -1,19 +1,20 @@
 //! The numbered events: what is still to be told, and what somebody who comes back may ask for again.
 //!
-//! One ring serves both, so an event is kept once. Limit: `EVENT_LOG_MAX`; the oldest is forgotten, and who would need it starts over from a
-//! snapshot.
+//! One ring serves both, so an event is kept once. Limits: `EVENT_LOG_MAX` and `EVENT_LOG_BYTES_MAX`; the oldest is forgotten, and who would need it
+//! starts over from a snapshot.
 
 use std::collections::VecDeque;
 
 use super::event::{Audience, Event, Numbered};
 use crate::id::PeerId;
-use crate::limits::EVENT_LOG_MAX;
+use crate::limits::{EVENT_LOG_BYTES_MAX, EVENT_LOG_MAX};
 
 /// The last events of a room.
 #[derive(Debug, Default)]
 pub(super) struct Log {
     /// Numbers grow by one from the front.
     events: VecDeque<Numbered>,
+    bytes: usize,
     last: u64,
     /// Number of the last event that was taken by `poll`.
     taken: u64,
@@ -26,11 +27,13 @@ impl Log {
     }
 
     pub(super) fn push(&mut self, audience: Audience, event: Event) {
-        if self.events.len() == EVENT_LOG_MAX {
-            self.events.pop_front();
-        }
         self.last += 1;
+        self.bytes += event.weight();
         self.events.push_back(Numbered { seq: self.last, audience, event });
+        while self.events.len() > EVENT_LOG_MAX || (self.bytes > EVENT_LOG_BYTES_MAX && self.events.len() > 1) {
+            let Some(oldest) = self.events.pop_front() else { break };
+            self.bytes -= oldest.event.weight();
+        }
     }
 
     /// The next event that has not been taken.

@@ -19,6 +19,7 @@ mod roster;
 #[cfg(test)]
 mod tests;
 
+use std::net::IpAddr;
 use std::time::Instant;
 
 pub use event::*;
@@ -105,6 +106,11 @@ impl People {
         self.roster.owner(track)
     }
 
+    /// What somebody may do, viewers included.
+    pub fn rights(&self, peer: PeerId) -> Option<Rights> {
+        self.roster.rights(peer)
+    }
+
     /// What moderators have decided.
     pub fn settings(&self) -> Settings {
         self.gate.settings()
@@ -132,13 +138,26 @@ impl People {
 
     /// Somebody is at the door: they may come in, wait in the lobby, or are refused. Checked here is what needs no connection.
     pub fn knock(&mut self, knock: &Knock) -> Result<Doorway, PeopleError> {
-        roster::checked(knock.profile.clone(), knock.viewer, &self.limits)?;
-        self.roster.check_room(knock.viewer, self.roster.find_identity(&knock.profile.identity), &self.limits)?;
+        self.check(&knock.profile, knock.viewer, knock.address)?;
         let doorway = self.gate.knock(knock)?;
         if doorway == Doorway::Lobby {
             self.tell_lobby();
         }
         Ok(doorway)
+    }
+
+    /// Whether somebody may be in the room at all: what cannot change by being let in.
+    pub fn check(&self, profile: &Profile, viewer: bool, address: Option<IpAddr>) -> Result<(), PeopleError> {
+        roster::checked(profile.clone(), viewer, &self.limits)?;
+        if self.gate.is_banned(&profile.identity, address) {
+            return Err(PeopleError::Banned);
+        }
+        self.roster.check_room(viewer, self.roster.find_identity(&profile.identity), &self.limits)
+    }
+
+    /// What somebody will be allowed to publish who enters with these rights.
+    pub fn publishable_by(&self, identity: &str, rights: Rights) -> Publish {
+        self.gate.publishable(self.gate.permitted(identity, rights))
     }
 
     /// Takes somebody out of the lobby: let in, sent away, or tired of waiting. `false`: nobody of that number waits.
@@ -155,11 +174,27 @@ impl People {
         self.gate.lobby()
     }
 
-    /// Somebody is not let in again. They still have to be sent out.
-    pub fn ban(&mut self, peer: PeerId) {
-        if let Some((identity, address)) = self.roster.traits(peer) {
-            self.gate.ban(identity, address);
-        }
+    /// Somebody, in the room or in its lobby, is not let in again; nor is who comes from a guest's address. Returns all those who are there and
+    /// have to be sent out, waiting or not.
+    pub fn ban(&mut self, peer: PeerId) -> Vec<PeerId> {
+        let Some((identity, address)) = self.roster.traits(peer).or_else(|| self.gate.traits(peer)) else { return vec![] };
+        self.gate.ban(identity, address);
+        let here = self.roster.peers().filter(|peer| self.roster.traits(*peer).is_some_and(|(id, from)| self.gate.is_banned(&id, from)));
+        let mut all: Vec<PeerId> = here.collect();
+        all.extend(
+            self.gate
+                .lobby()
+                .iter()
+                .map(|waiting| waiting.peer)
+                .filter(|peer| self.gate.traits(*peer).is_some_and(|(identity, address)| self.gate.is_banned(&identity, address))),
+        );
+        all
+    }
+
+    /// Those who wait although nobody has to any more.
+    pub fn released(&self) -> Vec<PeerId> {
+        let Settings { locked, lobby, publish: _ } = self.gate.settings();
+        if locked || lobby { vec![] } else { self.gate.lobby().iter().map(|waiting| waiting.peer).collect() }
     }
 
     /// Those whose signalling was lost and who did not come back in time.
@@ -183,13 +218,22 @@ impl People {
             Input::Leave { peer, reason } => self.leave(peer, reason, now),
             Input::Publish { peer, track } => self.publish(peer, track),
             Input::Unpublish { track } => self.unpublish(track),
+            Input::End { tracks } => {
+                for (peer, track) in &tracks {
+                    if let Ok(participant) = self.roster.get_mut(*peer) {
+                        participant.tracks.retain(|info| info.track != *track);
+                    }
+                }
+                self.log.push(Audience::All, Event::Ended(tracks));
+                Ok(())
+            }
             Input::Mute { track, muted, by } => self.mute(track, muted, by),
             Input::Lost { peer } => {
                 self.roster.rights(peer).ok_or(PeopleError::NoParticipant(peer))?;
                 self.presence.lose(peer, now);
                 Ok(())
             }
-            Input::Resumed { peer } => self.resumed(peer),
+            Input::Resumed { peer } => self.resumed(peer, now),
             Input::Permit { peer, publish } => self.permit(peer, publish),
             Input::Settings(change) => {
                 if self.gate.change(change) {
@@ -213,9 +257,7 @@ impl People {
         if self.viewers_due.is_some_and(|due| due <= now) {
             self.tell_viewers(now);
         }
-        for peer in self.presence.away(now) {
-            self.set_away(peer, true);
-        }
+        self.tell_presence(now);
     }
 
     /// The next event that has not been taken yet. To be taken after each `handle`: what is more than `EVENT_LOG_MAX` events behind is lost.
@@ -225,6 +267,7 @@ impl People {
 
     fn join(&mut self, peer: PeerId, profile: Profile, viewer: bool, rights: Rights, now: Instant) -> Result<(), PeopleError> {
         let profile = roster::checked(profile, viewer, &self.limits)?;
+        let rights = self.gate.permitted(&profile.identity, rights);
         // The newer connection wins. The shard, which has to close the older one, asks `find_identity` first; this keeps the roster right.
         let older = self.roster.find_identity(&profile.identity);
         self.roster.check_room(viewer, older, &self.limits)?;
@@ -314,26 +357,35 @@ impl People {
         Ok(())
     }
 
-    fn resumed(&mut self, peer: PeerId) -> Result<(), PeopleError> {
+    fn resumed(&mut self, peer: PeerId, now: Instant) -> Result<(), PeopleError> {
         self.roster.rights(peer).ok_or(PeopleError::NoParticipant(peer))?;
-        if self.presence.forget(peer) {
-            self.set_away(peer, false);
-        }
+        self.presence.find(peer);
+        self.tell_presence(now);
         Ok(())
     }
 
-    /// Viewers are away unseen.
-    fn set_away(&mut self, peer: PeerId, away: bool) {
-        if let Ok(participant) = self.roster.get_mut(peer) {
-            participant.away = away;
-            self.log.push(Audience::All, Event::Away { peer, away });
+    /// Tells who is away and who is back, all of a moment together. Viewers are away unseen.
+    fn tell_presence(&mut self, now: Instant) {
+        let (away, back) = self.presence.news(now);
+        for (peers, away) in [(away, true), (back, false)] {
+            let mut listed = vec![];
+            for peer in peers {
+                if let Ok(participant) = self.roster.get_mut(peer) {
+                    participant.away = away;
+                    listed.push(peer);
+                }
+            }
+            if !listed.is_empty() {
+                self.log.push(Audience::All, Event::Away { peers: listed, away });
+            }
         }
     }
 
     fn permit(&mut self, peer: PeerId, publish: Publish) -> Result<(), PeopleError> {
-        let rights = &mut self.roster.get_mut(peer)?.rights;
-        if rights.publish != publish {
-            rights.publish = publish;
+        let participant = self.roster.get_mut(peer)?;
+        self.gate.remember_permit(participant.profile.identity.clone(), publish);
+        if participant.rights.publish != publish {
+            participant.rights.publish = publish;
             self.log.push(Audience::All, Event::Permitted { peer, publish });
         }
         Ok(())

@@ -98,6 +98,11 @@ impl Roster {
         self.get(peer).map(|p| p.rights).or_else(|| self.viewers.get(&peer).map(|viewer| viewer.rights))
     }
 
+    /// Everybody, viewers included.
+    pub(super) fn peers(&self) -> impl Iterator<Item = PeerId> + '_ {
+        self.participants.iter().map(|p| p.peer).chain(self.viewers.keys().copied())
+    }
+
     /// All who moderate, viewers included.
     pub(super) fn moderators(&self) -> Vec<PeerId> {
         let listed = self.participants.iter().filter(|p| p.rights.moderate).map(|p| p.peer);

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::limits::{AWAY_AFTER, EVENT_LOG_MAX, LOBBY_MAX, PARTICIPANTS_MAX, RESUME_TIME, VIEWERS_MAX};
+use crate::limits::{AWAY_AFTER, AWAY_PERIOD, EVENT_LOG_MAX, LOBBY_MAX, PARTICIPANTS_MAX, RESUME_TIME, VIEWERS_MAX};
 
 fn profile(name: &str, identity: u32) -> Profile {
     Profile { identity: format!("id-{identity}"), name: name.to_owned(), metadata: String::new() }
@@ -227,9 +227,17 @@ fn apply(picture: &mut Snapshot, numbered: &Numbered) {
             let at = of(list, peer);
             list[at].tracks.iter_mut().find(|info| info.track == track).expect("published").muted = muted;
         }
-        Event::Away { peer, away } => {
-            let at = of(list, peer);
-            list[at].away = away;
+        Event::Away { peers, away } => {
+            for peer in peers {
+                let at = of(list, peer);
+                list[at].away = away;
+            }
+        }
+        Event::Ended(tracks) => {
+            for (peer, track) in tracks {
+                let at = of(list, peer);
+                list[at].tracks.retain(|info| info.track != track);
+            }
         }
         Event::Permitted { peer, publish } => {
             let at = of(list, peer);
@@ -296,7 +304,7 @@ fn a_lock_and_a_lobby_let_moderators_in() {
     assert_eq!(people.knock(&knock(8, Rights::MEMBER, None)), Ok(Doorway::Lobby));
     assert_eq!(people.knock(&knock(9, Rights::MODERATOR, None)), Ok(Doorway::Open));
     let told = drain(&mut people);
-    let waiting = vec![Waiting { peer: PeerId(8), profile: profile("Kim", 8) }];
+    let waiting = vec![Waiting { peer: PeerId(8), identity: "id-8".into(), name: "Kim".into() }];
     assert_eq!(told.len(), 1);
     assert_eq!((&told[0].audience, &told[0].event), (&Audience::Only(vec![PeerId(7)]), &Event::Lobby(waiting)));
     assert!(people.take_waiting(PeerId(8)) && !people.take_waiting(PeerId(8)));
@@ -346,11 +354,11 @@ fn who_is_lost_is_away_and_then_gone_unless_they_come_back() {
     people.handle(Input::Resumed { peer: PeerId(2) }, now + Duration::from_secs(1)).unwrap();
     people.handle_timeout(now + AWAY_AFTER);
     let events = |people: &mut People| drain(people).into_iter().map(|e| e.event).collect::<Vec<_>>();
-    assert_eq!(events(&mut people), [Event::Away { peer: PeerId(1), away: true }], "2 came back before anybody knew, 3 is a viewer");
+    assert_eq!(events(&mut people), [Event::Away { peers: vec![PeerId(1)], away: true }], "2 came back before anybody knew, 3 is a viewer");
     assert_eq!(people.timeout(), Some(now + RESUME_TIME));
     assert_eq!(people.gone(now + RESUME_TIME - Duration::from_millis(1)), []);
     people.handle(Input::Resumed { peer: PeerId(1) }, now + Duration::from_secs(9)).unwrap();
-    assert_eq!(events(&mut people), [Event::Away { peer: PeerId(1), away: false }]);
+    assert_eq!(events(&mut people), [Event::Away { peers: vec![PeerId(1)], away: false }]);
     assert_eq!(people.gone(now + RESUME_TIME), [PeerId(3)]);
     people.handle(leave(3), now + RESUME_TIME).unwrap();
     assert_eq!((people.gone(now + RESUME_TIME), people.presence.timeout()), (vec![], None));
@@ -411,4 +419,46 @@ fn snapshot_and_events_give_the_servers_picture() {
             }
         }
     }
+}
+
+#[test]
+fn the_log_is_bounded_in_bytes_too() {
+    let (mut people, now) = three();
+    for round in 0..EVENT_LOG_MAX {
+        let metadata = Some(format!("{round:4096}"));
+        people.handle(Input::Update { peer: PeerId(1), name: None, metadata }, now).unwrap();
+        people.poll();
+    }
+    let kept = people.events_since(people.snapshot().seq - 900, PeerId(2)).expect("some are kept");
+    assert_eq!(kept.len(), 900);
+    assert!(people.events_since(people.snapshot().seq - 1_100, PeerId(2)).is_none(), "4 MiB hold no more than 1,024 of them");
+}
+
+#[test]
+fn a_thousand_who_are_lost_are_told_in_one_event() {
+    let (mut people, now) = (People::new(Settings::default(), Limits::default()), Instant::now());
+    for peer in 1..=1_000 {
+        people.handle(join(peer, false), now).unwrap();
+    }
+    drain(&mut people);
+    for peer in 1..=999 {
+        people.handle(Input::Lost { peer: PeerId(peer) }, now).unwrap();
+    }
+    people.handle_timeout(now + AWAY_AFTER);
+    let told = drain(&mut people);
+    assert_eq!(told.len(), 1);
+    assert!(matches!(&told[0].event, Event::Away { peers, away: true } if peers.len() == 999));
+    let mut then = now + AWAY_AFTER;
+    for peer in 1..=999 {
+        then += Duration::from_millis(1);
+        people.handle(Input::Resumed { peer: PeerId(peer) }, then).unwrap();
+        if people.timeout().is_some_and(|at| at <= then) {
+            people.handle_timeout(then);
+        }
+    }
+    people.handle_timeout(then + AWAY_PERIOD);
+    let told = drain(&mut people);
+    assert!(told.len() <= 6, "{} events", told.len());
+    assert!(people.participants().iter().all(|participant| !participant.away));
+    assert_eq!(people.timeout(), None);
 }

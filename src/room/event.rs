@@ -78,6 +78,11 @@ pub enum Input {
         /// What it is.
         spec: TrackSpec,
     },
+    /// Tracks end at once; the slots are filled anew once for all. Those that are not there are gone already.
+    UnpublishAll {
+        /// Which.
+        tracks: Vec<TrackId>,
+    },
     /// A track is gone.
     Unpublish {
         /// Which.

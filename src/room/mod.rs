@@ -138,6 +138,7 @@ impl Room {
             Input::Leave { peer } => self.leave(peer, now),
             Input::Publish { peer, track, spec } => self.publish(peer, track, &spec, now),
             Input::Unpublish { track } => self.unpublish(track, now),
+            Input::UnpublishAll { tracks } => self.unpublish_all(&tracks, now),
             Input::Mute { track, muted } => self.mute(track, muted, now),
             Input::AddSlots { peer, slots } => self.add_slots(peer, slots, now),
             Input::CloseSlot { peer, slot } => self.close_slot(peer, slot, now),
@@ -243,10 +244,16 @@ impl Room {
     }
 
     fn unpublish(&mut self, track: TrackId, now: Instant) -> Result<(), RoomError> {
-        let owner = self.tracks.get(&track).ok_or(RoomError::NoTrack(track))?.owner;
-        self.remove_track(track, now);
-        if let Some(peer) = self.peers.get_mut(&owner) {
-            peer.tracks.retain(|t| *t != track);
+        self.tracks.get(&track).ok_or(RoomError::NoTrack(track))?;
+        self.unpublish_all(&[track], now)
+    }
+
+    fn unpublish_all(&mut self, tracks: &[TrackId], now: Instant) -> Result<(), RoomError> {
+        for track in tracks {
+            if let Some(peer) = self.tracks.get(track).and_then(|track| self.peers.get_mut(&track.owner)) {
+                peer.tracks.retain(|t| t != track);
+            }
+            self.remove_track(*track, now);
         }
         self.fill_all(now);
         Ok(())

@@ -367,6 +367,8 @@ pub enum Command {
         room: RoomName,
         /// Who.
         peer: PeerId,
+        /// Which connection of theirs says so.
+        attachment: u32,
         /// Why.
         reason: LeaveReason,
         /// The answer.

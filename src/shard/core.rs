@@ -41,6 +41,8 @@ struct Member {
     secret: Secret,
     /// How often it was.
     attachment: u32,
+    /// The last event that was told with the join: what was said before is not for them.
+    since: u64,
     media: Box<Peer>,
     /// It has datagrams waiting and stands in the list of those who have.
     touched: bool,
@@ -143,20 +145,29 @@ impl Core {
     fn enter(&mut self, key: usize, peer: PeerId, entry: Entry, arrival: Arrival, now: Instant) -> Result<Joined, Refusal> {
         let Arrival { mut media, negotiated, declared, secret } = arrival;
         let (identity, viewer, rights) = (entry.profile.identity.clone(), entry.viewer, entry.rights);
-        let older = self.in_hall(key, now, |hall| hall.people.find_identity(&identity))?;
-        let tracks = self.in_hall(key, now, |hall| hall.join(peer, entry, &negotiated, &declared, now))??;
+        let older =
+            self.in_hall(key, now, |hall| hall.check_join(&entry, &negotiated, &declared).map(|()| hall.people.find_identity(&identity)))??;
         if !self.demux.add(peer, media.ufrag()) {
-            self.in_hall(key, now, |hall| hall.leave(peer, LeaveReason::Left, now))?;
             return Err(Refusal::Offer("its connection could not be told from another, offer again".into()));
         }
-        tracks.iter().for_each(|t| media.set_track(&t.mid, Some(t.track)));
-        self.timers.set(Waiter::Peer(peer), Some(media.timeout()));
-        self.members.insert(peer, Member { hall: key, viewer, receives: rights.subscribe, secret, attachment: 0, media, touched: false });
-        self.present = None;
-        self.counters.joins += 1;
+        // The newer connection wins, now that nothing can refuse it.
         if let Some(older) = older {
             self.remove(older, LeaveReason::Replaced, now);
         }
+        let joined = self.in_hall(key, now, |hall| hall.join(peer, entry, &negotiated, &declared, now));
+        let tracks = match joined {
+            Ok(Ok(tracks)) => tracks,
+            Ok(Err(refusal)) | Err(refusal) => {
+                self.demux.remove(peer);
+                return Err(refusal);
+            }
+        };
+        tracks.iter().for_each(|t| media.set_track(&t.mid, Some(t.track)));
+        self.timers.set(Waiter::Peer(peer), Some(media.timeout()));
+        self.members
+            .insert(peer, Member { hall: key, viewer, receives: rights.subscribe, secret, attachment: 0, since: 0, media, touched: false });
+        self.present = None;
+        self.counters.joins += 1;
         // The others are told before the newcomer listens: what happened before is in the snapshot.
         self.settle(key, now);
         self.in_hall(key, now, |hall| {
@@ -165,10 +176,14 @@ impl Core {
             if !rights.moderate {
                 snapshot.lobby.clear();
             }
+            let rights = hall.people.rights(peer).unwrap_or(rights);
             let (filler, life) = (hall.options().filler, hall.life);
             (Joined { peer, identity, filler, tracks, rights, snapshot, life }, hall.room.speakers().to_vec())
         })
         .map(|(joined, speakers)| {
+            if let Some(member) = self.members.get_mut(&peer) {
+                member.since = joined.snapshot.seq;
+            }
             if !speakers.is_empty() {
                 self.notices.push_back((peer, Notice::Speakers(speakers.into())));
             }
@@ -235,12 +250,15 @@ impl Core {
         done
     }
 
-    /// Somebody leaves, in the lobby or in the room.
-    pub fn leave(&mut self, room: &RoomName, peer: PeerId, reason: LeaveReason, now: Instant) -> Result<(), Refusal> {
+    /// Somebody leaves, in the lobby or in the room. `attachment`: which connection of theirs says so; an older one than theirs has no say.
+    pub fn leave(&mut self, room: &RoomName, peer: PeerId, attachment: u32, reason: LeaveReason, now: Instant) -> Result<(), Refusal> {
         if self.stop_waiting(room, peer, now) {
             return Ok(());
         }
         let key = self.hall_of(room, peer)?;
+        if self.members.get(&peer).is_some_and(|member| member.attachment != attachment) {
+            return Ok(());
+        }
         self.remove(peer, reason, now);
         self.settle(key, now);
         Ok(())
@@ -336,6 +354,8 @@ impl Core {
             let hall = self.halls[*key].as_ref().unwrap_or_else(|| panic!("room {name} has no hall"));
             hall.room.check_invariants();
             assert_eq!(hall.room.peer_count(), hall.members.len(), "peers and members of {name}");
+            let people = hall.people.participants().len() + hall.people.viewer_count();
+            assert_eq!(people, hall.members.len(), "people and members of {name}");
             assert!(hall.members.iter().all(|peer| self.members.get(peer).is_some_and(|m| m.hall == *key)), "members of {name}");
         }
         let in_halls: usize = self.halls.iter().flatten().map(|hall| hall.members.len()).sum();

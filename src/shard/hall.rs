@@ -70,7 +70,21 @@ impl Hall {
         }
     }
 
-    /// Somebody enters, with what their offer brought. Nothing remains of a refusal. They are told things only from [`Hall::listen`] on.
+    /// All that could refuse somebody who enters with what their offer brought. Nothing changes.
+    pub fn check_join(&self, entry: &Entry, offer: &Negotiated, declared: &[Declared]) -> Result<(), Refusal> {
+        let Entry { profile, viewer, rights, address, options: _ } = entry;
+        if *viewer && !offer.published.is_empty() {
+            return Err(Refusal::ViewerPublishes);
+        }
+        self.people.check(profile, *viewer, *address)?;
+        let publishable = self.people.publishable_by(&profile.identity, *rights);
+        for section in &offer.published {
+            check_source(source_of(section.kind, declared, &section.mid), publishable)?;
+        }
+        Ok(())
+    }
+
+    /// Somebody enters, with what their offer brought; [`Hall::check_join`] was asked before. They are told things only from [`Hall::listen`] on.
     pub fn join(
         &mut self,
         peer: PeerId,
@@ -79,9 +93,6 @@ impl Hall {
         declared: &[Declared],
         now: Instant,
     ) -> Result<Vec<NumberedSection>, Refusal> {
-        if entry.viewer && !offer.published.is_empty() {
-            return Err(Refusal::ViewerPublishes);
-        }
         let Entry { profile, viewer, rights, address, options: _ } = entry;
         self.people.handle(people::Input::Join { peer, profile, viewer, rights, address }, now)?;
         if let Err(refused) = self.room.handle(room::Input::Join { peer }, now) {
@@ -162,8 +173,20 @@ impl Hall {
         Ok(track)
     }
 
+    /// Tracks that may not be published any more end, all at once.
+    pub fn end_forbidden(&mut self, now: Instant) -> Vec<(PeerId, TrackId)> {
+        let forbidden = self.people.forbidden();
+        if !forbidden.is_empty() {
+            let tracks = forbidden.iter().map(|(_, track)| *track).collect();
+            // Neither refuses what it has, and what one of them has not is gone already.
+            let _ = self.room.handle(room::Input::UnpublishAll { tracks }, now);
+            let _ = self.people.handle(people::Input::End { tracks: forbidden.clone() }, now);
+        }
+        forbidden
+    }
+
     /// A track ends.
-    pub fn unpublish(&mut self, track: TrackId, now: Instant) -> Result<(), Refusal> {
+    fn unpublish(&mut self, track: TrackId, now: Instant) -> Result<(), Refusal> {
         self.room.handle(room::Input::Unpublish { track }, now)?;
         self.people.handle(people::Input::Unpublish { track }, now)?;
         Ok(())

@@ -231,8 +231,9 @@ impl Shard {
                     self.metrics.count_leave(reason.label());
                     true
                 }
-                Notice::NotAdmitted => true,
-                Notice::Event(_) | Notice::Slots(_) | Notice::Speakers(_) | Notice::Admitted => false,
+                // One who is let in brings the way to them anew when they enter.
+                Notice::Admitted | Notice::NotAdmitted => true,
+                Notice::Event(_) | Notice::Slots(_) | Notice::Speakers(_) => false,
             };
             // Who has none is lost and may come back: then what was missed is told again.
             let Some(reader) = self.readers.get(&peer) else { continue };
@@ -252,7 +253,13 @@ impl Shard {
 
     fn obey(&mut self, command: Command, now: Instant) {
         match command {
-            Command::Create { room, options, reply } => drop(reply.send(self.core.create(room, options, now))),
+            Command::Create { room, options, reply } => {
+                let created = self.core.create(room.clone(), options, now);
+                // Who asked has gone and will not put it on the map: nobody could ever close it.
+                if let Err(Ok(_)) = reply.send(created) {
+                    let _ = self.core.close(&room, LeaveReason::RoomClosed, now);
+                }
+            }
             Command::Close { room, reply } => drop(reply.send(self.core.close(&room, LeaveReason::RoomClosed, now))),
             Command::Knock { room, knock, earlier, notices, reply } => {
                 let answered = self.core.knock(&room, &knock, earlier.as_ref(), now);
@@ -285,7 +292,9 @@ impl Shard {
             }
             Command::Lost { room, peer, attachment, reply } => drop(reply.send(self.core.lost(&room, peer, attachment, now))),
             Command::Moderate { room, by, what, reply } => drop(reply.send(self.core.moderate(&room, by, what, now))),
-            Command::Leave { room, peer, reason, reply } => drop(reply.send(self.core.leave(&room, peer, reason, now))),
+            Command::Leave { room, peer, attachment, reason, reply } => {
+                let _ = reply.send(self.core.leave(&room, peer, attachment, reason, now));
+            }
             Command::Inspect { room, reply } => drop(reply.send(self.core.inspect(&room))),
             Command::Roster { room, reply } => drop(reply.send(self.core.roster(&room))),
             Command::Stop { reply } => {

@@ -173,7 +173,8 @@ impl World {
 
     pub fn leave(&mut self, index: usize) {
         let peer = PeerId(index as u32);
-        let _ = self.core.leave(&self.room, peer, LeaveReason::Left, self.now);
+        let attachment = self.core.attachment(peer);
+        let _ = self.core.leave(&self.room, peer, attachment, LeaveReason::Left, self.now);
         self.drop_client(index);
     }
 

@@ -216,7 +216,7 @@ async fn a_lost_line_is_resumed_with_all_that_was_missed() {
     for _ in 0..4 {
         other.hear().await; // two answers, two events
     }
-    assert_eq!(other.hear().await["event"], json!({ "kind": "participant_away", "participant": me, "away": true }));
+    assert_eq!(other.hear().await["event"], json!({ "kind": "participants_away", "participants": [me], "away": true }));
 
     let dial = async |resume: &Value, seq: &Value| {
         let mut client = server.dial("a").await;
@@ -235,11 +235,11 @@ async fn a_lost_line_is_resumed_with_all_that_was_missed() {
     assert_eq!(client.hear().await, json!({ "type": "resumed", "id": 7 }));
     let missed: Vec<Value> = vec![client.hear().await, client.hear().await, client.hear().await];
     assert_eq!((&missed[0]["event"]["text"], &missed[1]["event"]["text"]), (&json!("one"), &json!("two")));
-    assert_eq!(missed[2]["event"]["kind"], "participant_away");
+    assert_eq!(missed[2]["event"]["kind"], "participants_away");
     assert_eq!(client.hear().await, json!({ "type": "slots", "slots": [{ "mid": "0" }] }));
     assert_eq!(client.hear().await, json!({ "type": "speakers", "speakers": [] }));
     for reader in [&mut client, &mut other] {
-        assert_eq!(reader.hear().await["event"], json!({ "kind": "participant_away", "participant": me, "away": false }));
+        assert_eq!(reader.hear().await["event"], json!({ "kind": "participants_away", "participants": [me], "away": false }));
     }
     // A second line takes the first one's place, lost or not.
     let mut newer = dial(&resume, &missed[2]["seq"]).await;
@@ -356,4 +356,128 @@ async fn moderators_decide_and_others_do_not() {
     }
     let refused = server.app.sfu.knock(&name, entry, None).await;
     assert!(matches!(refused, Err(Refusal::People(PeopleError::Banned))), "{refused:?}");
+}
+
+/// The same with a camera that is sent.
+fn with_camera() -> String {
+    let video = "m=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=mid:1\r\na=sendonly\r\na=rtcp-mux\r\na=rtpmap:96 VP8/90000\r\n\
+                 a=ice-ufrag:abcd\r\na=ice-pwd:0123456789abcdefghijklmn\r\na=fingerprint:sha-256 00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F:10:11:12:13:14:15:16:17:18:19:1A:1B:1C:1D:1E:1F\r\na=setup:actpass\r\n";
+    format!("{}{video}", OFFER.replace("BUNDLE 0", "BUNDLE 0 1"))
+}
+
+/// Says `join` with more fields.
+async fn join_as(server: &Server, room: &str, more: Value) -> (Client, Value) {
+    let mut client = server.dial(room).await;
+    let mut join = json!({ "type": "join", "id": 1, "name": "Kim", "offer": OFFER });
+    for (key, value) in more.as_object().expect("an object") {
+        join[key] = value.clone();
+    }
+    client.say(join).await;
+    let answer = client.hear().await;
+    (client, answer)
+}
+
+async fn ask(client: &mut Client, message: Value) {
+    let id = message["id"].clone();
+    client.say(message).await;
+    loop {
+        let heard = client.hear().await;
+        if heard["id"] == id {
+            assert_eq!(heard["type"], "done", "{heard}");
+            return;
+        }
+    }
+}
+
+async fn roster(server: &Server, admin: &str) -> Value {
+    let (_, _, text) = server.http("GET", "/api/v1/rooms/a/participants", &format!("Authorization: Bearer {admin}\r\n"), "").await;
+    serde_json::from_str(&text).expect("JSON")
+}
+
+#[tokio::test]
+async fn a_refused_rejoin_leaves_the_old_participation_as_it_was() {
+    let server = with_guests("").await;
+    let admin = token(Claims { admin: Some(true), ..Claims::default() });
+    let (mut host, _) = try_join(&server, "a", Some(&token(of("a", true)))).await;
+    ask(&mut host, json!({ "type": "settings", "id": 2, "publish": ["microphone"] })).await;
+    let (mut kim, joined) = try_join(&server, "a", None).await;
+    let (_, refused) = join_as(&server, "a", json!({ "rejoin": joined["resume"], "offer": with_camera() })).await;
+    assert_eq!(refused["error"]["code"], "not_allowed", "{refused}");
+    assert_eq!(roster(&server, &admin).await.as_array().map(Vec::len), Some(2));
+    ask(&mut kim, json!({ "type": "hand", "id": 3, "raised": true })).await;
+    let (_, rejoined) = join_as(&server, "a", json!({ "rejoin": joined["resume"] })).await;
+    assert_eq!(rejoined["identity"], joined["identity"]);
+    assert_eq!(roster(&server, &admin).await.as_array().map(Vec::len), Some(2));
+}
+
+#[tokio::test]
+async fn what_was_said_before_one_came_is_not_told_by_a_resume() {
+    let server = with_guests("").await;
+    let (mut host, _) = try_join(&server, "a", Some(&token(of("a", true)))).await;
+    ask(&mut host, json!({ "type": "chat", "id": 2, "text": "before you came" })).await;
+    let (kim, joined) = try_join(&server, "a", None).await;
+    drop(kim);
+    for (seq, outcome) in [(json!(0), "error"), (joined["seq"].clone(), "resumed")] {
+        let mut client = server.dial("a").await;
+        client.say(json!({ "type": "resume", "id": 1, "resume": joined["resume"], "seq": seq })).await;
+        assert_eq!(client.hear().await["type"], outcome, "{seq}");
+    }
+}
+
+#[tokio::test]
+async fn a_permit_holds_for_one_who_comes_back() {
+    let server = with_guests("").await;
+    let (mut host, _) = try_join(&server, "a", Some(&token(of("a", true)))).await;
+    let (_kim, joined) = try_join(&server, "a", None).await;
+    ask(&mut host, json!({ "type": "permit", "id": 2, "participant": joined["participant"], "publish": ["microphone"] })).await;
+    let (_, again) = join_as(&server, "a", json!({ "rejoin": joined["resume"] })).await;
+    assert_eq!(again["rights"]["publish"], json!(["microphone"]), "{again}");
+    let (_, refused) = join_as(&server, "a", json!({ "rejoin": again["resume"], "offer": with_camera() })).await;
+    assert_eq!(refused["error"]["code"], "not_allowed");
+}
+
+#[tokio::test]
+async fn a_ban_finds_every_connection_and_outlives_a_rejoin() {
+    let server = with_guests("[http]\nbehind_proxy = true").await;
+    // Each from an address that the proxy names.
+    let dial = async |from: &str, more: Value| {
+        let mut client = server.dial_from("a", from).await;
+        let mut join = json!({ "type": "join", "id": 1, "name": "Kim", "offer": OFFER });
+        for (key, value) in more.as_object().expect("an object") {
+            join[key] = value.clone();
+        }
+        client.say(join).await;
+        let answer = client.hear().await;
+        (client, answer)
+    };
+    let (mut host, _) = dial("192.0.2.1", json!({ "token": token(of("a", true)) })).await;
+    let (mut eve, joined) = dial("203.0.113.5", json!({})).await;
+    let (mut watching, viewer) = dial("203.0.113.5", json!({ "role": "viewer" })).await;
+    let (_bo, other) = dial("203.0.113.6", json!({})).await;
+    assert_eq!(viewer["type"], "joined", "{viewer}");
+    ask(&mut host, json!({ "type": "remove", "id": 2, "participant": joined["participant"], "ban": true })).await;
+    for client in [&mut eve, &mut watching] {
+        while client.hear().await != json!({ "type": "closed", "reason": "banned" }) {}
+    }
+    for more in [json!({}), json!({ "rejoin": viewer["resume"] }), json!({ "rejoin": joined["resume"] }), json!({ "role": "viewer" })] {
+        let (_, refused) = dial("203.0.113.5", more.clone()).await;
+        assert_eq!(refused["error"]["code"], "banned", "{more}");
+    }
+    // A viewer's secret opens no locked room to a participant; a participant's own does.
+    ask(&mut host, json!({ "type": "settings", "id": 3, "locked": true })).await;
+    let (_, again) = dial("203.0.113.6", json!({ "rejoin": other["resume"], "role": "viewer" })).await;
+    assert_eq!(again["error"]["code"], "room_locked");
+    let (_, again) = dial("203.0.113.6", json!({ "rejoin": other["resume"] })).await;
+    assert_eq!(again["type"], "joined");
+}
+
+#[tokio::test]
+async fn a_lobby_that_is_turned_off_lets_in() {
+    let server = with_guests("").await;
+    let (mut host, _) = try_join(&server, "a", Some(&token(of("a", true)))).await;
+    ask(&mut host, json!({ "type": "settings", "id": 2, "lobby": true })).await;
+    let (mut kim, waiting) = try_join(&server, "a", None).await;
+    assert_eq!(waiting["type"], "waiting");
+    ask(&mut host, json!({ "type": "settings", "id": 3, "lobby": false })).await;
+    assert_eq!(kim.hear().await["type"], "joined");
 }

@@ -190,6 +190,10 @@ impl World {
                 self.sources.insert(track, source);
             }
             Input::Unpublish { track } => self.gone.extend(self.sources.remove_entry(&track)),
+            Input::UnpublishAll { tracks } => {
+                let gone = tracks.iter().filter_map(|track| self.sources.remove_entry(track));
+                self.gone.extend(gone);
+            }
             Input::AddSlots { peer, slots } => {
                 let first = self.receivers.keys().filter(|(owner, _)| *owner == peer).count();
                 for (at, spec) in slots.into_iter().enumerate() {
@@ -253,6 +257,7 @@ impl World {
                 let spec = TrackSpec { kind, screen: rng.u8(..5) == 0, layers, muted: rng.u8(..10) == 0 };
                 Input::Publish { peer, track: self.room.new_track_id(), spec }
             }
+            11 if rng.u8(..4) == 0 => Input::UnpublishAll { tracks: vec![track, TrackId(track.0.saturating_sub(1)), track] },
             11 if rng.bool() => Input::Unpublish { track },
             12 | 13 => Input::Mute { track, muted: rng.u8(..3) == 0 },
             14..17 if self.receivers.keys().filter(|(owner, _)| *owner == peer).count() < 6 => {

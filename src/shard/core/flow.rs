@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use super::{Core, Waiter};
 use crate::id::{LayerIndex, PeerId, SlotIndex, TrackId};
-use crate::limits::DATA_RECEIVERS_PER_COST;
+use crate::limits::{DATA_BYTES_PER_COST, DATA_RECEIVERS_PER_COST};
 use crate::metrics::DropReason;
 use crate::people::LeaveReason;
 use crate::room::{self, Output};
@@ -160,7 +160,7 @@ impl Core {
         if member.viewer || (receivers.is_empty() && to != 0) {
             return self.counters.drops.count(DropReason::Data);
         }
-        let extra = receivers.len() / DATA_RECEIVERS_PER_COST;
+        let extra = receivers.len() / DATA_RECEIVERS_PER_COST + receivers.len() * payload.len() / DATA_BYTES_PER_COST;
         if extra > 0 && !self.members.get_mut(&from).is_some_and(|member| member.media.take_data(extra as f64, now)) {
             return;
         }

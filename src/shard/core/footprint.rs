@@ -49,6 +49,11 @@ impl Core {
         Some(hall.people.events_since(seq, peer)?.into_iter().map(|event| event.seq).collect())
     }
 
+    /// Which connection of a peer's signalling it has now.
+    pub fn attachment(&self, peer: PeerId) -> u32 {
+        self.members.get(&peer).map_or(0, |member| member.attachment)
+    }
+
     /// How many data channels of a peer are open.
     pub fn channels(&self, peer: PeerId) -> usize {
         self.members[&peer].media.open_channels()

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::Core;
 use crate::id::{PeerId, RoomName};
-use crate::people::{Doorway, Input, Knock, LeaveReason, PeopleError};
+use crate::people::{Doorway, Input, Knock, LeaveReason, PeopleError, Profile};
 use crate::shard::command::{Answered, Earlier, Moderation, Notice, Refusal};
 use crate::shard::hall::Hall;
 
@@ -13,12 +13,13 @@ impl Core {
     pub fn knock(&mut self, room: &RoomName, knock: &Knock, earlier: Option<&Earlier>, now: Instant) -> Result<Answered, Refusal> {
         let Some(key) = self.names.get(room).copied() else { return Ok(Answered { doorway: Doorway::Open, identity: None }) };
         let member = earlier.and_then(|earlier| self.member_of(room, earlier));
-        let known = match member {
-            Some(peer) => self.in_hall(key, now, |hall| hall.people.identity(peer))?,
-            None => None,
-        };
-        if known.is_some() {
-            return Ok(Answered { doorway: Doorway::Open, identity: known });
+        // Only as what they were: a viewer was let in to watch.
+        let member = member.filter(|peer| self.members.get(peer).is_some_and(|member| member.viewer == knock.viewer));
+        if let Some(peer) = member {
+            let identity = self.in_hall(key, now, |hall| hall.people.identity(peer))?;
+            let profile = Profile { identity: identity.clone().unwrap_or_default(), ..knock.profile.clone() };
+            self.in_hall(key, now, |hall| hall.people.check(&profile, knock.viewer, knock.address))??;
+            return Ok(Answered { doorway: Doorway::Open, identity });
         }
         let doorway = self.in_hall(key, now, |hall| hall.people.knock(knock))?;
         self.settle(key, now);
@@ -45,8 +46,17 @@ impl Core {
             Moderation::Admit { peer, admit } => self.admit(key, peer, admit, now),
         };
         self.end_forbidden(key, now);
+        self.release(key, now);
         self.settle(key, now);
         done
+    }
+
+    /// Lets those in who wait although nobody has to any more.
+    fn release(&mut self, key: usize, now: Instant) {
+        for peer in self.in_hall(key, now, |hall| hall.people.released()).unwrap_or_default() {
+            // They do wait.
+            let _ = self.admit(key, peer, true, now);
+        }
     }
 
     /// Somebody does not wait in the lobby any longer. `false`: they did not.
@@ -69,21 +79,26 @@ impl Core {
     }
 
     fn send_out(&mut self, room: &RoomName, key: usize, peer: PeerId, ban: bool, now: Instant) -> Result<(), Refusal> {
-        self.hall_of(room, peer)?;
-        if ban {
-            self.in_hall(key, now, |hall| hall.people.ban(peer))?;
+        if !ban {
+            self.hall_of(room, peer)?;
+            self.remove(peer, LeaveReason::Removed, now);
+            return Ok(());
         }
-        self.remove(peer, if ban { LeaveReason::Banned } else { LeaveReason::Removed }, now);
+        let banned = self.in_hall(key, now, |hall| hall.people.ban(peer))?;
+        if banned.is_empty() {
+            return Err(PeopleError::NoParticipant(peer).into());
+        }
+        for peer in banned {
+            if !self.stop_waiting(room, peer, now) {
+                self.remove(peer, LeaveReason::Banned, now);
+            }
+        }
         Ok(())
     }
 
     /// Ends the tracks that rights or settings do not allow any more, in the room and where their media comes in.
     fn end_forbidden(&mut self, key: usize, now: Instant) {
-        let forbidden = self.in_hall(key, now, |hall| hall.people.forbidden()).unwrap_or_default();
-        for (peer, track) in forbidden {
-            if let Ok(Err(refusal)) = self.in_hall(key, now, |hall| hall.unpublish(track, now)) {
-                tracing::error!(%peer, %track, %refusal, "a track in the roster was not in the room");
-            }
+        for (peer, track) in self.in_hall(key, now, |hall| hall.end_forbidden(now)).unwrap_or_default() {
             if let Some(member) = self.members.get_mut(&peer) {
                 member.media.end_track(track);
             }

@@ -34,6 +34,9 @@ impl Core {
     pub fn resume(&mut self, room: &RoomName, earlier: &Earlier, seq: u64, now: Instant) -> Result<u32, Refusal> {
         let peer = self.member_of(room, earlier).ok_or(PeopleError::CannotResume)?;
         let key = self.hall_of(room, peer)?;
+        if self.members.get(&peer).is_none_or(|member| seq < member.since) {
+            return Err(PeopleError::CannotResume.into());
+        }
         let missed = self.in_hall(key, now, |hall| hall.people.events_since(seq, peer))?;
         let missed = missed.filter(|events| events.len() <= MISSED_EVENTS_MAX).ok_or(PeopleError::CannotResume)?;
         let speakers = self.in_hall(key, now, |hall| hall.room.speakers().to_vec())?;

@@ -178,6 +178,13 @@ export type Waiting = {
   /** Display name. */
   name: string, };
 
+/** A track that may not be published any more. */
+export type EndedTrack = {
+  /** Whose it was. */
+  participant: number,
+  /** Its number. */
+  track: number, };
+
 /** The number that the server gave to a send section. */
 export type SectionTrack = {
   /** The section's `a=mid`. */
@@ -240,9 +247,11 @@ export type RoomEvent = { "kind": "participant_joined",
   /** The state now. */
   muted: boolean,
   /** The moderator who did it, if it was not the owner. Absent also where the API did it. */
-  by?: number, } | { "kind": "participant_away",
+  by?: number, } | { "kind": "tracks_ended",
+  /** All of them. */
+  tracks: Array<EndedTrack>, } | { "kind": "participants_away",
   /** Who. */
-  participant: number,
+  participants: Array<number>,
   /** The state now. */
   away: boolean, } | { "kind": "publish_changed",
   /** Who. */

@@ -109,8 +109,12 @@ export class Roster {
         return this.handleUnpublished(event.participant, event.track);
       case 'track_muted':
         return this.handleMuted(event.participant, event.track, event.muted, event.by);
-      case 'participant_away':
-        return this.handleAway(event.participant, event.away);
+      case 'participants_away':
+        for (const participant of event.participants) this.handleAway(participant, event.away);
+        return;
+      case 'tracks_ended':
+        for (const { participant, track } of event.tracks) this.handleUnpublished(participant, track);
+        return;
       case 'publish_changed':
         return this.handlePublish(event.participant, event.publish);
       case 'settings_changed':

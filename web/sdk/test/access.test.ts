@@ -92,7 +92,7 @@ describe('access', () => {
     const socket = await enter({ tracks: [microphone.media] });
     const track = room.localParticipant.publication('microphone')?.number ?? 0;
     happen(socket, 11, { kind: 'publish_changed', participant: 2, publish: [] });
-    happen(socket, 12, { kind: 'track_unpublished', participant: 2, track });
+    happen(socket, 12, { kind: 'tracks_ended', tracks: [{ participant: 2, track }] });
     await pass(20);
     expect(microphone.readyState).toBe('ended');
     expect(room.localParticipant.publication('microphone')).toBeUndefined();

@@ -92,7 +92,7 @@ test('mute state, hands and speakers', () => {
 });
 
 test('who is away, and what somebody may publish', () => {
-  happen({ kind: 'participant_away', participant: 1, away: true });
+  happen({ kind: 'participants_away', participants: [1], away: true });
   expect(roster.remotes.get(1)?.isAway).toBe(true);
   happen({ kind: 'publish_changed', participant: 1, publish: ['microphone'] });
   expect(roster.remotes.get(1)?.publish).toEqual(['microphone']);
