@@ -16,6 +16,7 @@ pub mod event;
 mod fill;
 mod forward;
 mod peer;
+mod publish;
 mod slot;
 mod speaker;
 #[cfg(test)]
@@ -29,7 +30,7 @@ pub use event::*;
 pub use forward::Counters;
 
 use crate::id::{LayerIndex, PeerId, SlotIndex, TrackId};
-use crate::limits::{SLOTS_PER_PEER_MAX, TRACKS_PER_PEER_MAX};
+use crate::limits::SLOTS_PER_PEER_MAX;
 use crate::rtp::{Codec, Kind, Starts};
 use fill::{Candidate, Candidates, Place};
 use peer::Peer;
@@ -226,51 +227,6 @@ impl Room {
             self.fill_all(now);
         }
         Ok(())
-    }
-
-    fn publish(&mut self, id: PeerId, track: TrackId, spec: &TrackSpec, now: Instant) -> Result<(), RoomError> {
-        let peer = self.peers.get_mut(&id).ok_or(RoomError::NoPeer(id))?;
-        if peer.tracks.len() >= TRACKS_PER_PEER_MAX {
-            return Err(RoomError::TooManyTracks(TRACKS_PER_PEER_MAX));
-        }
-        // A number that was not drawn here, or was drawn and is taken.
-        if track.0 == 0 || track.0 > self.tracks_made || self.tracks.contains_key(&track) {
-            return Err(RoomError::NoTrack(track));
-        }
-        peer.tracks.push(track);
-        self.tracks.insert(track, Track::new(id, spec));
-        self.fill_all(now);
-        Ok(())
-    }
-
-    fn unpublish(&mut self, track: TrackId, now: Instant) -> Result<(), RoomError> {
-        self.tracks.get(&track).ok_or(RoomError::NoTrack(track))?;
-        self.unpublish_all(&[track], now)
-    }
-
-    fn unpublish_all(&mut self, tracks: &[TrackId], now: Instant) -> Result<(), RoomError> {
-        for track in tracks {
-            if let Some(peer) = self.tracks.get(track).and_then(|track| self.peers.get_mut(&track.owner)) {
-                peer.tracks.retain(|t| t != track);
-            }
-            self.remove_track(*track, now);
-        }
-        self.fill_all(now);
-        Ok(())
-    }
-
-    fn remove_track(&mut self, id: TrackId, now: Instant) {
-        let Some(track) = self.tracks.remove(&id) else { return };
-        if track.layers.iter().any(|layer| layer.queued) {
-            self.news.retain(|news| !matches!(news, News::Keyframe(other, _) if *other == id));
-        }
-        for key in track.receivers {
-            if let Some(slot) = self.slots[key].as_mut() {
-                slot.set_source(None);
-                tell_slot(&mut self.news, key, slot);
-            }
-        }
-        self.speakers.look_again(now);
     }
 
     fn mute(&mut self, id: TrackId, muted: bool, now: Instant) -> Result<(), RoomError> {
