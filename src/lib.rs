@@ -3,7 +3,7 @@
 //! Start with the words. A [`room`] is a table of *tracks* × *slots*: a track is one published source, a slot one outgoing place of a peer whose
 //! source may change at any time. [`people`] are not media: names, chat and the roster live beside the room. A *shard* is one thread that owns
 //! rooms, their peers and one UDP port; the *door* is the only way from a front end into a shard. `ARCHITECTURE.md` at the top of the
-//! repository has the five ideas behind this, three journeys through the code, and where to look for what.
+//! repository has the five ideas behind this, four journeys through the code, and where to look for what.
 //!
 //! # The layers
 //!

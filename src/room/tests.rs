@@ -5,6 +5,7 @@ mod random;
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::limits::TRACKS_PER_PEER_MAX;
 use crate::metrics::DropReason;
 use crate::rtp::{Codec, Extensions, Packet};
 
