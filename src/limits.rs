@@ -224,6 +224,14 @@ pub const MEDIA_BYTES_MAX: usize = 1_500;
 /// Bytes of one UDP datagram that we build: the longest payload with every extension. Publishers make packets of about 1,200, so that none of
 /// ours is fragmented.
 pub const DATAGRAM_BYTES_MAX: usize = 2_048;
+/// Attributes of one connectivity check; browsers send at most ten. More: dropped, counted.
+pub const STUN_ATTRIBUTES_MAX: usize = 16;
+/// Connectivity checks that name one peer, from its proven addresses and again from all others. Browsers send at most one every 20 ms. More:
+/// dropped unread, counted; a client repeats its checks.
+pub const CHECKS: Rate = Rate { per_second: 100.0, burst: 200.0 };
+/// DTLS datagrams of one peer that are no data. A handshake has about ten, repeated a few times; whoever forges them from the client's own
+/// address must not use all of it up at once. More: dropped unread, counted; DTLS repeats its flights.
+pub const HANDSHAKE_DATAGRAMS: Rate = Rate { per_second: 500.0, burst: 1_000.0 };
 /// Addresses known for one peer: each of its networks, and where it moved lately. More: the one not heard from for longest is forgotten.
 pub const ADDRESSES_PER_PEER_MAX: usize = 16;
 /// Addresses that one peer may prove anew in a minute, and at once: two for each of its networks. More: checks from there are dropped, counted.
