@@ -163,10 +163,12 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub const GUEST_ADDRESSES_MAX: usize = 16_384;
 /// A socket whose first message has not come by then is closed.
 pub const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
-/// Sockets are pinged this often: proxies cut connections that are silent for a minute.
-pub const PING_EVERY: Duration = Duration::from_secs(10);
-/// A socket that was silent for this long, pongs included, is taken for lost.
-pub const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// Sockets are pinged this often, so that a network that vanished without a word is noticed while others still wonder; and proxies cut
+/// connections that are silent for a minute.
+pub const PING_EVERY: Duration = Duration::from_secs(4);
+/// A socket from which nothing came for so long after a ping, not even a pong, is taken for lost. Browsers answer pings at once, in background
+/// tabs too. One that was only slow comes back within [`RESUME_TIME`] and has lost nothing.
+pub const PONG_TIMEOUT: Duration = Duration::from_secs(5);
 /// A message that a client has not taken by then closes its socket.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A client that was told the end has this long to close its side, and one that is half through a request when the server stops has this long

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use futures_util::{SinkExt, StreamExt};
@@ -25,7 +25,10 @@ use super::{App, router};
 use crate::auth::{Claims, Keys, mint};
 use crate::config::Config;
 use crate::id::RoomName;
-use crate::limits::{CHAT_CHARS_MAX, REQUEST_BODY_TIMEOUT, REQUEST_HEAD_TIMEOUT, SIGNAL_BYTES_MAX, SIGNAL_BYTES_READ_MAX, VIEW_TRACKS_MAX};
+use crate::limits::{
+    AWAY_AFTER, CHAT_CHARS_MAX, PING_EVERY, PONG_TIMEOUT, REQUEST_BODY_TIMEOUT, REQUEST_HEAD_TIMEOUT, SIGNAL_BYTES_MAX,
+    SIGNAL_BYTES_READ_MAX, VIEW_TRACKS_MAX,
+};
 use crate::metrics::Metrics;
 use crate::net::crowd::Crowd;
 use crate::sfu::Sfu;
@@ -540,4 +543,22 @@ async fn a_request_that_does_not_come_is_not_waited_for() {
         assert!(response.starts_with(answer) && !response.contains("200 OK"), "{begun:?}: {response}");
     });
     timeout(REQUEST_HEAD_TIMEOUT + REQUEST_BODY_TIMEOUT, join_all(closed)).await.expect("all are closed");
+}
+
+/// A tokio-tungstenite client answers pings only when it is asked for messages.
+#[tokio::test]
+async fn who_does_not_answer_a_ping_is_away_soon() {
+    let server = Server::start().await;
+    let (mut other, _) = server.join("a", "Bo").await;
+    let (_silent, silent) = server.join("a", "Ada").await;
+    assert_eq!(other.hear().await["event"]["kind"], "participant_joined");
+    let begun = Instant::now();
+    let noticed = PING_EVERY + PONG_TIMEOUT + AWAY_AFTER;
+    let told = timeout(noticed + Duration::from_secs(5), other.hear()).await.expect("it is noticed");
+    assert_eq!(told["event"], json!({ "kind": "participant_away", "participant": silent, "away": true }));
+    assert!(begun.elapsed() >= PONG_TIMEOUT, "{:?}", begun.elapsed());
+    // And who does answer stays: `other` did nothing else for three pings.
+    other.say(json!({ "type": "chat", "id": 1, "text": "still here" })).await;
+    let heard = [other.hear().await, other.hear().await];
+    assert!(heard.contains(&json!({ "type": "done", "id": 1 })), "{heard:?}");
 }
