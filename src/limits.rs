@@ -159,8 +159,13 @@ pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 pub const TLS_LOOK_EVERY: Duration = Duration::from_secs(5);
 /// After an error of the system that will not be gone at once (no more files), nothing is accepted for this long.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Addresses of guests whose rate is remembered. More: the one that was seen longest ago is forgotten.
-pub const GUEST_ADDRESSES_MAX: usize = 16_384;
+/// Joins and resumes from one address, with a token or without: a school behind one NAT comes at nine o'clock, and again when its line was
+/// gone. One costs up to 2 ms of a core. More: refused, `too_many_requests`.
+pub const FIRST_MESSAGES: Rate = Rate { per_second: 20.0, burst: 300.0 };
+/// What a join takes of [`FIRST_MESSAGES`] whose token is none, or is for another room: two a second is nobody's mistake any more.
+pub const FAILED_TOKEN_COST: f64 = 10.0;
+/// Addresses whose joins are remembered, and again of guests. More: the one that was seen longest ago is forgotten.
+pub const JOIN_ADDRESSES_MAX: usize = 16_384;
 /// A socket whose first message has not come by then is closed.
 pub const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Sockets are pinged this often, so that a network that vanished without a word is noticed while others still wonder; and proxies cut

@@ -27,7 +27,7 @@ mod tests;
 mod translate;
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use axum::Router;
@@ -45,7 +45,7 @@ pub use self::serve::{StartError, check, serve};
 use crate::auth::{Access, Grants, Unknown};
 use crate::config::Config;
 use crate::id::RoomName;
-use crate::limits::{GUEST_ADDRESSES_MAX, SOCKETS_MAX};
+use crate::limits::{FAILED_TOKEN_COST, FIRST_MESSAGES, JOIN_ADDRESSES_MAX, SOCKETS_MAX};
 use crate::metrics::Metrics;
 use crate::net::crowd::{self, Crowd};
 use crate::rate::{Buckets, Rate};
@@ -64,6 +64,7 @@ pub struct App {
     sockets: Arc<Semaphore>,
     /// Sockets by address, where connections cannot be counted by it.
     socket_crowd: Option<Crowd>,
+    first_messages: Arc<Mutex<Buckets<IpAddr>>>,
     guest_rate: Rate,
     guest_joins: Arc<Mutex<Buckets<IpAddr>>>,
     stop: watch::Sender<bool>,
@@ -87,30 +88,48 @@ impl App {
             behind_proxy,
             sockets: Arc::new(Semaphore::new(SOCKETS_MAX)),
             socket_crowd: behind_proxy.then(|| Crowd::new(config.limits.connections_per_address)),
+            first_messages: Arc::new(Mutex::new(Buckets::new(JOIN_ADDRESSES_MAX))),
             guest_rate: config.limits.guest_joins(),
-            guest_joins: Arc::new(Mutex::new(Buckets::new(GUEST_ADDRESSES_MAX))),
+            guest_joins: Arc::new(Mutex::new(Buckets::new(JOIN_ADDRESSES_MAX))),
             stop: watch::Sender::new(false),
         }
     }
 
-    /// What somebody who wants to join this room may do there. Guests may not come too often from one address: whoever has no token has no
-    /// other name.
+    /// What somebody who wants to join this room may do there. Nobody may ask too often from one address, and guests less often still: whoever
+    /// has no token has no other name.
     pub fn admit(&self, token: Option<&str>, address: IpAddr, room: &RoomName) -> Result<Grants, Error> {
-        let grants = self.access.grants(token, unix_now())?;
-        if !grants.rooms.include(room) {
-            return Err(Error::new(Code::WrongRoom, "the token is for another room"));
+        self.take_first_message(address)?;
+        let granted = self.access.grants(token, unix_now()).map_err(Error::from).and_then(|grants| {
+            let is_here = grants.rooms.include(room);
+            if is_here { Ok(grants) } else { Err(Error::new(Code::WrongRoom, "the token is for another room")) }
+        });
+        if granted.is_err() && self.counts_first_messages() {
+            let missing = FAILED_TOKEN_COST - 1.0;
+            lock(&self.first_messages).charge(crowd::subscriber(address), missing, FIRST_MESSAGES, Instant::now());
         }
         let is_guest = token.is_none() && self.access.unknown() == Unknown::Guest;
-        if is_guest && !self.take_guest_join(address) {
+        if is_guest && !lock(&self.guest_joins).take(crowd::subscriber(address), 1.0, self.guest_rate, Instant::now()) {
             return Err(Error::new(Code::TooManyRequests, "too many guests come from this address; try again in a minute"));
         }
-        Ok(grants)
+        granted
     }
 
-    fn take_guest_join(&self, address: IpAddr) -> bool {
-        // What a panic left behind counts as well as before.
-        let mut joins = self.guest_joins.lock().unwrap_or_else(PoisonError::into_inner);
-        joins.take(crowd::subscriber(address), 1.0, self.guest_rate, Instant::now())
+    /// Whether somebody at this address may ask to come back, which costs as much as to join.
+    pub fn admit_resume(&self, address: IpAddr) -> Result<(), Error> {
+        self.take_first_message(address)
+    }
+
+    fn take_first_message(&self, address: IpAddr) -> Result<(), Error> {
+        let may = !self.counts_first_messages()
+            || lock(&self.first_messages).take(crowd::subscriber(address), 1.0, FIRST_MESSAGES, Instant::now());
+        let too_many = || Error::new(Code::TooManyRequests, "too many come from this address at once; try again in a few seconds");
+        if may { Ok(()) } else { Err(too_many()) }
+    }
+
+    /// An open server is reached from its own machine only: whoever is there can take its cores without asking it, and it is where a load
+    /// generator runs, whose thousands of participants have one address.
+    fn counts_first_messages(&self) -> bool {
+        self.access.unknown() != Unknown::Anything
     }
 
     /// A place for one more signalling socket of a client at this address.
@@ -142,6 +161,11 @@ impl App {
         // An error would say that the semaphore is closed, which it never is.
         let _ = self.sockets.acquire_many(all).await;
     }
+}
+
+/// What a panic left behind counts as well as before.
+fn lock(buckets: &Mutex<Buckets<IpAddr>>) -> MutexGuard<'_, Buckets<IpAddr>> {
+    buckets.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// All addresses.

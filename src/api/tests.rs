@@ -26,7 +26,7 @@ use crate::auth::{Claims, Keys, mint};
 use crate::config::Config;
 use crate::id::RoomName;
 use crate::limits::{
-    AWAY_AFTER, CHAT_CHARS_MAX, PING_EVERY, PONG_TIMEOUT, REQUEST_BODY_TIMEOUT, REQUEST_HEAD_TIMEOUT, SIGNAL_BYTES_MAX,
+    AWAY_AFTER, CHAT_CHARS_MAX, FIRST_MESSAGES, PING_EVERY, PONG_TIMEOUT, REQUEST_BODY_TIMEOUT, REQUEST_HEAD_TIMEOUT, SIGNAL_BYTES_MAX,
     SIGNAL_BYTES_READ_MAX, VIEW_TRACKS_MAX,
 };
 use crate::metrics::Metrics;
@@ -481,6 +481,29 @@ async fn another_name_for_this_machine_is_refused() {
         assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{host}: {response}");
         assert!(status != 403 || response.contains("foreign_host"), "{response}");
     }
+}
+
+#[tokio::test]
+async fn first_messages_have_a_rate_and_bad_tokens_cost_more() {
+    let app = Server::start_with(&format!("[auth]\nkeys = [\"{SECRET}\"]")).await.app;
+    let (member, room) = (token(false), RoomName::parse("a").expect("a name"));
+    let code = |result: Result<(), super::Error>| result.err().map(|error| error.code().text());
+    let joins = |address: [u8; 4], token: &str| code(app.admit(Some(token), IpAddr::from(address), &room).map(drop));
+    let burst = FIRST_MESSAGES.burst as usize;
+    let mut taken = (0..burst).filter(|_| joins([192, 0, 2, 1], &member).is_none()).count();
+    assert_eq!(taken, burst, "a school");
+    // Some more flow in while this runs.
+    taken += (0..10_000).take_while(|_| joins([192, 0, 2, 1], &member).is_none()).count();
+    assert!(taken < 2 * burst, "{taken}");
+    assert_eq!(code(app.admit_resume(IpAddr::from([192, 0, 2, 1]))), Some("too_many_requests"), "resumes are counted with them");
+    assert_eq!((joins([192, 0, 2, 2], &member), code(app.admit_resume(IpAddr::from([192, 0, 2, 2])))), (None, None));
+    let guesses = (0..10_000).take_while(|_| joins([192, 0, 2, 3], "x.y.z") == Some("bad_token")).count();
+    assert!((burst / 10..burst / 5).contains(&guesses), "{guesses}");
+    assert_eq!(joins([192, 0, 2, 3], &member), Some("too_many_requests"));
+
+    let open = Server::start().await.app;
+    let all = (0..2 * burst).all(|_| open.admit(None, IpAddr::from([127, 0, 0, 1]), &room).is_ok());
+    assert!(all, "an open server is for its own machine");
 }
 
 #[tokio::test]
