@@ -211,10 +211,16 @@ async fn readyz(State(app): State<App>) -> Response {
     if app.sfu.is_draining() { (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response() } else { "ready\n".into_response() }
 }
 
-/// Refuses what a browser was led to by a stranger's name for this machine.
+/// Refuses what a browser was led to by a stranger's name for this machine, and what a proxy passes on that the settings do not know of: with it
+/// the whole world would come from this machine, to a server that asks nobody here who they are.
 async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
     if app.is_local && !client::asks_for_this_machine(request.uri(), request.headers()) {
         let message = "this server is for its own machine: open it as localhost, or see deploy/README.md for other names";
+        return Error::new(Code::ForeignHost, message).into_response();
+    }
+    if app.is_local && client::came_through_a_proxy(request.headers()) {
+        let message = "this server is for its own machine, and the request came through a proxy: whom that lets in it cannot know. \
+                       If the proxy is yours, set http.behind_proxy = true (or NINEFOLD_HTTP__BEHIND_PROXY); see deploy/README.md";
         return Error::new(Code::ForeignHost, message).into_response();
     }
     next.run(request).await

@@ -484,6 +484,23 @@ async fn another_name_for_this_machine_is_refused() {
 }
 
 #[tokio::test]
+async fn a_proxy_that_the_settings_do_not_know_is_refused() {
+    let keys = format!("[auth]\nkeys = [\"{SECRET}\"]");
+    let announced = "[auth]\nguests = \"join\"\n[http]\nbehind_proxy = true";
+    for settings in ["", &keys, announced] {
+        let server = Server::start_with(settings).await;
+        let expected = if settings == announced { 200 } else { 403 };
+        for header in
+            ["Forwarded: for=192.0.2.1", "X-Forwarded-For: 192.0.2.1", "x-forwarded-host: meet.example", "X-Forwarded-Proto: https"]
+        {
+            let (status, _, body) = server.http("GET", "/livez", &format!("{header}\r\n"), "").await;
+            assert_eq!(status, expected, "{settings} {header}");
+            assert!(status == 200 || (body.contains("foreign_host") && body.contains("http.behind_proxy")), "{body}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn first_messages_have_a_rate_and_bad_tokens_cost_more() {
     let app = Server::start_with(&format!("[auth]\nkeys = [\"{SECRET}\"]")).await.app;
     let (member, room) = (token(false), RoomName::parse("a").expect("a name"));
