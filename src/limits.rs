@@ -147,6 +147,11 @@ pub const DEAF_TIME: Duration = Duration::from_millis(100);
 /// Connections of one process, whatever they are used for: a signalling socket for each participant, and as many again that load the page.
 /// More: they wait unaccepted in the kernel's queue.
 pub const CONNECTIONS_MAX: usize = 2 * SOCKETS_MAX;
+/// Connections beyond those that an address may have which are only told so, at one time: a whole school behind one NAT shall see a reason.
+/// More: dropped without a word.
+pub const CONNECTIONS_REFUSED_MAX: usize = 16;
+/// A connection that takes nothing of its answers for so long is broken. Longer than [`WRITE_TIMEOUT`], which knows who it is that does not read.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 /// A request's head that has not come by then closes its connection; so does a connection that asks for nothing more.
 pub const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// The same for a request's body.

@@ -27,9 +27,9 @@ use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::sleep;
+use tokio::time::{Sleep, sleep};
 
-use crate::limits::{ACCEPT_PAUSE, CONNECTIONS_MAX, REQUEST_HEAD_BYTES_MAX, REQUEST_HEAD_TIMEOUT};
+use crate::limits::{ACCEPT_PAUSE, ANSWER_TIMEOUT, CONNECTIONS_MAX, REQUEST_HEAD_BYTES_MAX, REQUEST_HEAD_TIMEOUT};
 use crate::net::crowd::{Crowd, Place};
 use crate::net::tls::Tls;
 
@@ -115,10 +115,10 @@ async fn connected(
     // Small messages both ways: waiting to fill a packet would cost a join up to 40 ms.
     let _ = stream.set_nodelay(true);
     let Some(tls) = tls else {
-        return answer(Counted { stream, _places: places }, address, router, stop).await;
+        return answer(Counted::new(stream, places), address, router, stop).await;
     };
     match tls.accept(stream).await {
-        Ok(stream) => answer(Counted { stream, _places: places }, address, router, stop).await,
+        Ok(stream) => answer(Counted::new(stream, places), address, router, stop).await,
         // Scanners, and browsers that ask their user about a certificate first.
         Err(error) => tracing::debug!(%error, "a TLS handshake failed"),
     }
@@ -154,10 +154,29 @@ struct Places {
     _place: Option<Place>,
 }
 
-/// A stream that gives its places back when it is dropped, whoever has it by then.
+/// A stream that gives its places back when it is dropped, whoever has it by then, and that breaks when the other side takes nothing.
 struct Counted<S> {
     stream: S,
     _places: Places,
+    /// Runs since something could not be written.
+    stuck: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> Counted<S> {
+    fn new(stream: S, places: Places) -> Counted<S> {
+        Counted { stream, _places: places, stuck: None }
+    }
+
+    /// Passes on how a write went, unless nothing was taken for too long. HTTP has a time for each request to come, but none for an answer to
+    /// go, and a client that answers the kernel's probes and reads nothing keeps a socket for ever.
+    fn watch<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stuck = None;
+            return written;
+        }
+        let stuck = self.stuck.get_or_insert_with(|| Box::pin(sleep(ANSWER_TIMEOUT)));
+        stuck.as_mut().poll(cx).map(|()| Err(io::Error::from(io::ErrorKind::TimedOut)))
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
@@ -168,11 +187,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.watch(cx, written)
     }
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, parts: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
+        self.watch(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -180,10 +201,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.watch(cx, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let shut = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.watch(cx, shut)
     }
 }

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -26,8 +26,8 @@ use crate::auth::{Claims, Keys, mint};
 use crate::config::Config;
 use crate::id::RoomName;
 use crate::limits::{
-    AWAY_AFTER, CHAT_CHARS_MAX, FIRST_MESSAGES, PING_EVERY, PONG_TIMEOUT, REQUEST_BODY_TIMEOUT, REQUEST_HEAD_TIMEOUT, SIGNAL_BYTES_MAX,
-    SIGNAL_BYTES_READ_MAX, VIEW_TRACKS_MAX,
+    ANSWER_TIMEOUT, AWAY_AFTER, CHAT_CHARS_MAX, FIRST_MESSAGES, PING_EVERY, PONG_TIMEOUT, REQUEST_BODY_TIMEOUT, REQUEST_HEAD_TIMEOUT,
+    SIGNAL_BYTES_MAX, SIGNAL_BYTES_READ_MAX, VIEW_TRACKS_MAX,
 };
 use crate::metrics::Metrics;
 use crate::net::crowd::Crowd;
@@ -583,6 +583,20 @@ async fn a_request_that_does_not_come_is_not_waited_for() {
         assert!(response.starts_with(answer) && !response.contains("200 OK"), "{begun:?}: {response}");
     });
     timeout(REQUEST_HEAD_TIMEOUT + REQUEST_BODY_TIMEOUT, join_all(closed)).await.expect("all are closed");
+}
+
+#[tokio::test]
+async fn who_does_not_read_answers_is_not_kept() {
+    let server = Server::start().await;
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(4096).expect("a small buffer");
+    let mut stream = socket.connect(server.address).await.expect("it listens");
+    let gets = b"GET /api/v1/openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(100);
+    let begun = Instant::now();
+    // The server stops reading when its answers do not go, and what is unread when it closes the connection breaks it here.
+    let broken = async { while stream.write_all(&gets).await.is_ok() {} };
+    timeout(2 * ANSWER_TIMEOUT, broken).await.expect("it is closed");
+    assert!(begun.elapsed() >= ANSWER_TIMEOUT, "a slow reader has its time");
 }
 
 /// A tokio-tungstenite client answers pings only when it is asked for messages.
