@@ -41,6 +41,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use self::error::{Code, Error};
 use self::extract::{Caller, ClientAddress, unix_now};
+use self::listen::Answers;
 pub use self::serve::{StartError, check, serve};
 use crate::auth::{Access, Grants, Unknown};
 use crate::config::Config;
@@ -185,6 +186,13 @@ pub fn router(app: App) -> Router {
         .layer(from_fn_with_state(app.clone(), guard))
         .layer(map_response_with_state(app.clone(), finish))
         .with_state(app)
+}
+
+/// The same, and what is said to connections of an address that has too many.
+fn answers(app: App) -> Answers {
+    let refuse = async || Error::new(Code::TooManyRequests, "this address has too many connections");
+    let too_many = Router::new().fallback(refuse).layer(map_response_with_state(app.clone(), finish)).with_state(app.clone());
+    Answers { all: router(app), too_many }
 }
 
 /// For admins, and for whoever is on this machine itself: behind a proxy nobody is known to be.

@@ -21,13 +21,13 @@ mod rights;
 
 use super::extract::unix_now;
 use super::listen::Edge;
-use super::{App, router};
+use super::{App, answers};
 use crate::auth::{Claims, Keys, mint};
 use crate::config::Config;
 use crate::id::RoomName;
 use crate::limits::{
-    ANSWER_TIMEOUT, AWAY_AFTER, CHAT_CHARS_MAX, FIRST_MESSAGES, PING_EVERY, PONG_TIMEOUT, REQUEST_BODY_TIMEOUT, REQUEST_HEAD_TIMEOUT,
-    SIGNAL_BYTES_MAX, SIGNAL_BYTES_READ_MAX, VIEW_TRACKS_MAX,
+    ANSWER_TIMEOUT, AWAY_AFTER, CHAT_CHARS_MAX, CONNECTIONS_REFUSED_MAX, FIRST_MESSAGES, PING_EVERY, PONG_TIMEOUT, REQUEST_BODY_TIMEOUT,
+    REQUEST_HEAD_TIMEOUT, SIGNAL_BYTES_MAX, SIGNAL_BYTES_READ_MAX, VIEW_TRACKS_MAX,
 };
 use crate::metrics::Metrics;
 use crate::net::crowd::Crowd;
@@ -62,8 +62,8 @@ impl Server {
         let crowd = (!config.http.behind_proxy).then(|| Crowd::new(config.limits.connections_per_address));
         // It goes on when the app has stopped, so that what it says then can be read.
         let (_, stop) = watch::channel(false);
-        let edge = Edge { listener, tls: None, crowd };
-        tokio::spawn(edge.serve(router(app.clone()), stop));
+        let edge = Edge { listener, tls: None, crowd, refused: Crowd::new(CONNECTIONS_REFUSED_MAX) };
+        tokio::spawn(edge.serve(answers(app.clone()), stop));
         Server { app, address }
     }
 
@@ -530,7 +530,23 @@ async fn one_address_has_so_many_connections() {
     let (_second, _) = server.join("a", "Bo").await;
     let url = format!("ws://{}/api/v1/rooms/a/socket", server.address);
     assert!(connect_async(&url).await.is_err(), "the third");
-    drop(first);
+    let (status, head, body) = server.http("GET", "/livez", "", "").await;
+    assert!(status == 429 && body.contains("too_many_requests") && head.contains("connection: close"), "{head} {body}");
+    // So many are told so at a time; the next is dropped, and the one that says nothing does not hold its place for long.
+    let mut told = vec![];
+    for _ in 0..CONNECTIONS_REFUSED_MAX {
+        told.push(TcpStream::connect(server.address).await.expect("it listens"));
+    }
+    let mut dropped = TcpStream::connect(server.address).await.expect("the kernel takes it");
+    let (mut answer, get) = (vec![], b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let _ = dropped.write_all(get).await;
+    let _ = dropped.read_to_end(&mut answer).await;
+    assert!(answer.is_empty(), "{}", String::from_utf8_lossy(&answer));
+    let mut last = told.pop().expect("there are some");
+    last.write_all(get).await.expect("it reads");
+    last.read_to_end(&mut answer).await.expect("it closes in order");
+    assert!(answer.starts_with(b"HTTP/1.1 429 "), "{}", String::from_utf8_lossy(&answer));
+    drop((told, first));
     // The server sees in its own time that the first has gone.
     let again = async { while connect_async(&url).await.is_err() {} };
     timeout(Duration::from_secs(10), again).await.expect("the place is free again");
