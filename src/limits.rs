@@ -149,6 +149,11 @@ pub const DEAF_TIME: Duration = Duration::from_millis(100);
 /// Connections of one process, whatever they are used for: a signalling socket for each participant, and as many again that load the page.
 /// More: they wait unaccepted in the kernel's queue.
 pub const CONNECTIONS_MAX: usize = 2 * SOCKETS_MAX;
+/// Connections beyond those that an address may have which are only told so, at one time: a whole school behind one NAT shall see a reason.
+/// More: dropped without a word.
+pub const CONNECTIONS_REFUSED_MAX: usize = 16;
+/// A connection that takes nothing of its answers for so long is broken. Longer than [`WRITE_TIMEOUT`], which knows who it is that does not read.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 /// A request's head that has not come by then closes its connection; so does a connection that asks for nothing more.
 pub const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// The same for a request's body.
@@ -161,14 +166,21 @@ pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 pub const TLS_LOOK_EVERY: Duration = Duration::from_secs(5);
 /// After an error of the system that will not be gone at once (no more files), nothing is accepted for this long.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Addresses of guests whose rate is remembered. More: the one that was seen longest ago is forgotten.
-pub const GUEST_ADDRESSES_MAX: usize = 16_384;
+/// Joins and resumes from one address, with a token or without: a school behind one NAT comes at nine o'clock, and again when its line was
+/// gone. One costs up to 2 ms of a core. More: refused, `too_many_requests`.
+pub const FIRST_MESSAGES: Rate = Rate { per_second: 20.0, burst: 300.0 };
+/// What a join takes of [`FIRST_MESSAGES`] whose token is none, or is for another room: two a second is nobody's mistake any more.
+pub const FAILED_TOKEN_COST: f64 = 10.0;
+/// Addresses whose joins are remembered, and again of guests. More: the one that was seen longest ago is forgotten.
+pub const JOIN_ADDRESSES_MAX: usize = 16_384;
 /// A socket whose first message has not come by then is closed.
 pub const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
-/// Sockets are pinged this often: proxies cut connections that are silent for a minute.
-pub const PING_EVERY: Duration = Duration::from_secs(10);
-/// A socket that was silent for this long, pongs included, is taken for lost.
-pub const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// Sockets are pinged this often, so that a network that vanished without a word is noticed while others still wonder; and proxies cut
+/// connections that are silent for a minute.
+pub const PING_EVERY: Duration = Duration::from_secs(4);
+/// A socket from which nothing came for so long after a ping, not even a pong, is taken for lost. Browsers answer pings at once, in background
+/// tabs too. One that was only slow comes back within [`RESUME_TIME`] and has lost nothing.
+pub const PONG_TIMEOUT: Duration = Duration::from_secs(5);
 /// A message that a client has not taken by then closes its socket.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A client that was told the end has this long to close its side, and one that is half through a request when the server stops has this long
@@ -234,6 +246,14 @@ pub const MEDIA_BYTES_MAX: usize = 1_500;
 /// Bytes of one UDP datagram that we build: the longest payload with every extension. Publishers make packets of about 1,200, so that none of
 /// ours is fragmented.
 pub const DATAGRAM_BYTES_MAX: usize = 2_048;
+/// Attributes of one connectivity check; browsers send at most ten. More: dropped, counted.
+pub const STUN_ATTRIBUTES_MAX: usize = 16;
+/// Connectivity checks that name one peer, from its proven addresses and again from all others. Browsers send at most one every 20 ms. More:
+/// dropped unread, counted; a client repeats its checks.
+pub const CHECKS: Rate = Rate { per_second: 100.0, burst: 200.0 };
+/// DTLS datagrams of one peer that are no data. A handshake has about ten, repeated a few times; whoever forges them from the client's own
+/// address must not use all of it up at once. More: dropped unread, counted; DTLS repeats its flights.
+pub const HANDSHAKE_DATAGRAMS: Rate = Rate { per_second: 500.0, burst: 1_000.0 };
 /// Addresses known for one peer: each of its networks, and where it moved lately. More: the one not heard from for longest is forgotten.
 pub const ADDRESSES_PER_PEER_MAX: usize = 16;
 /// Addresses that one peer may prove anew in a minute, and at once: two for each of its networks. More: checks from there are dropped, counted.

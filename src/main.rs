@@ -183,7 +183,8 @@ fn life(text: &str) -> Result<Duration, String> {
 /// Logs go to stderr; stdout has the one line that says where the server listens.
 fn start_log(log: &Log) {
     let colours = std::io::stderr().is_terminal();
-    let builder = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(EnvFilter::new(&log.level)).with_ansi(colours);
+    let builder =
+        tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(EnvFilter::new(log.directives())).with_ansi(colours);
     match log.format {
         LogFormat::Text => builder.init(),
         LogFormat::Json => builder.json().init(),

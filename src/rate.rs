@@ -31,6 +31,12 @@ impl Bucket {
         fits
     }
 
+    /// Takes `cost` units, whether they are there or not; what is missing has to flow in before anything else is given.
+    pub fn charge(&mut self, cost: f64, rate: Rate, now: Instant) {
+        self.drip(rate, now);
+        self.used += cost;
+    }
+
     /// Nothing was taken for so long that it is as good as new.
     pub fn is_full(&mut self, rate: Rate, now: Instant) -> bool {
         self.drip(rate, now);
@@ -60,13 +66,22 @@ impl<K: Clone + Eq + Hash> Buckets<K> {
 
     /// As [`Bucket::take`], of the bucket of this key.
     pub fn take(&mut self, key: K, cost: f64, rate: Rate, now: Instant) -> bool {
+        self.bucket(key, now).take(cost, rate, now)
+    }
+
+    /// As [`Bucket::charge`], of the bucket of this key.
+    pub fn charge(&mut self, key: K, cost: f64, rate: Rate, now: Instant) {
+        self.bucket(key, now).charge(cost, rate, now);
+    }
+
+    fn bucket(&mut self, key: K, now: Instant) -> &mut Bucket {
         if self.buckets.len() >= self.max && !self.buckets.contains_key(&key) {
             let oldest = self.buckets.iter().min_by_key(|(_, (_, asked))| *asked).map(|(key, _)| key.clone());
             oldest.map(|key| self.buckets.remove(&key));
         }
         let (bucket, asked) = self.buckets.entry(key).or_insert((Bucket::default(), now));
         *asked = now;
-        bucket.take(cost, rate, now)
+        bucket
     }
 }
 
@@ -89,6 +104,16 @@ mod tests {
         assert!(!bucket.is_full(rate, now));
         assert!(bucket.is_full(rate, now + Duration::from_secs(1)));
         assert!(!bucket.take(6.0, rate, now + Duration::from_secs(9)), "never more than a burst");
+    }
+
+    #[test]
+    fn what_is_charged_beyond_the_burst_is_owed() {
+        let rate = Rate { per_second: 10.0, burst: 5.0 };
+        let (mut bucket, now) = (Bucket::default(), Instant::now());
+        assert!(bucket.take(5.0, rate, now));
+        bucket.charge(9.0, rate, now);
+        assert!(!bucket.take(1.0, rate, now + Duration::from_millis(990)));
+        assert!(bucket.take(1.0, rate, now + Duration::from_secs(1)));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use axum::http::{HeaderName, Uri};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// The client as our proxy names it; nothing if it does not.
 pub fn forwarded_for(headers: &HeaderMap) -> Option<IpAddr> {
@@ -56,6 +57,11 @@ pub fn asks_for_this_machine(uri: &Uri, headers: &HeaderMap) -> bool {
     let name = name.to_ascii_lowercase();
     let is_loopback = name.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback());
     is_loopback || name == "localhost" || name.ends_with(".localhost")
+}
+
+/// Whether a proxy says that it passes on what another sent. The development server of the page says nothing of the kind.
+pub fn came_through_a_proxy(headers: &HeaderMap) -> bool {
+    [FORWARDED, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO].iter().any(|name| headers.contains_key(name))
 }
 
 /// Whether the request comes from our own page or from no page.

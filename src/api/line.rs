@@ -1,7 +1,7 @@
 //! One WebSocket of a client with our times and limits around it: JSON texts in and out, pings, silence, slow readers.
 //!
 //! ```text
-//! reads:  pings every 10 s; what is silent for 30 s is lost; a text over the maximum ends the line
+//! reads:  pings every 4 s; who says nothing for 5 s after one is lost; a text over the maximum ends the line
 //! writes: one message at a time; what is not taken within 10 s ends the line
 //! close:  says so, then waits 2 s for the other side, so that what was said last is not cut off by a reset
 //! ```
@@ -13,7 +13,7 @@ use axum::extract::ws::{CloseCode, CloseFrame, Message, Utf8Bytes, WebSocket, cl
 use serde::Serialize;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until, timeout};
 
-use crate::limits::{CLOSE_TIMEOUT, PING_EVERY, SILENCE_MAX, WRITE_TIMEOUT};
+use crate::limits::{CLOSE_TIMEOUT, PING_EVERY, PONG_TIMEOUT, WRITE_TIMEOUT};
 
 /// A message of the client.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub enum End {
     Closed(Option<CloseCode>),
     /// The connection broke, or what came was no WebSocket, or a message beyond all measure.
     Lost,
-    /// Nothing came for too long.
+    /// Nothing came for too long after a ping, not even its pong.
     Silent,
     /// A message is longer than allowed. It can still be told so.
     TooLarge,
@@ -44,31 +44,35 @@ pub enum End {
 pub struct Line {
     socket: WebSocket,
     ping: Interval,
-    heard: Instant,
+    /// When the ping was sent after which nothing was heard.
+    pinged: Option<Instant>,
     bytes_max: usize,
 }
 
 impl Line {
     /// Takes over an open socket. `bytes_max`: of one message.
     pub fn new(socket: WebSocket, bytes_max: usize) -> Line {
-        let now = Instant::now();
-        let mut ping = interval_at(now + PING_EVERY, PING_EVERY);
+        let mut ping = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Line { socket, ping, heard: now, bytes_max }
+        Line { socket, ping, pinged: None, bytes_max }
     }
 
     /// The next message. Cancel-safe: nothing is lost when it is dropped before it is ready.
     pub async fn hear(&mut self) -> Result<Heard, End> {
         loop {
+            let silent_at = self.pinged.map(|at| at + PONG_TIMEOUT);
             let message = tokio::select! {
+                // First what has come: while a request was carried out nobody listened, and a pong may have waited.
+                biased;
                 message = self.socket.recv() => message,
-                _ = self.ping.tick() => {
+                () = sleep_until(silent_at.unwrap_or_else(Instant::now)), if silent_at.is_some() => return Err(End::Silent),
+                _ = self.ping.tick(), if silent_at.is_none() => {
                     self.send(Message::Ping(Bytes::new())).await?;
+                    self.pinged = Some(Instant::now());
                     continue;
                 }
-                () = sleep_until(self.heard + SILENCE_MAX) => return Err(End::Silent),
             };
-            self.heard = Instant::now();
+            self.pinged = None;
             match message {
                 Some(Ok(Message::Text(text))) if text.len() > self.bytes_max => return Err(End::TooLarge),
                 Some(Ok(Message::Text(text))) => return Ok(Heard::Text(text)),

@@ -1,7 +1,8 @@
 //! The HTTP edge: takes connections, as many as may be, and gives each to the router.
 //!
 //! ```text
-//! a place free? ─► accept ─► too many of this address? dropped ─► own task: TLS, then HTTP/1.1 until it ends or becomes a WebSocket
+//! a place free? ─► accept ─► own task: TLS, then HTTP/1.1 until it ends, takes nothing of its answers or becomes a WebSocket
+//!                  └─ too many of this address? a few more are told so, once each; what comes beyond is dropped
 //! ```
 //!
 //! A connection holds its places until its socket is closed, also when it has become a WebSocket: they travel with the stream. The loop itself
@@ -11,7 +12,7 @@
 
 use std::future::pending;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -27,9 +28,9 @@ use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::sleep;
+use tokio::time::{Sleep, sleep};
 
-use crate::limits::{ACCEPT_PAUSE, CONNECTIONS_MAX, REQUEST_HEAD_BYTES_MAX, REQUEST_HEAD_TIMEOUT};
+use crate::limits::{ACCEPT_PAUSE, ANSWER_TIMEOUT, CONNECTIONS_MAX, REQUEST_HEAD_BYTES_MAX, REQUEST_HEAD_TIMEOUT};
 use crate::net::crowd::{Crowd, Place};
 use crate::net::tls::Tls;
 
@@ -41,13 +42,24 @@ pub struct Edge {
     pub tls: Option<Arc<Tls>>,
     /// Counts connections by address, unless a proxy makes all of them.
     pub crowd: Option<Crowd>,
+    /// Counts those beyond, which are only told so.
+    pub refused: Crowd,
+}
+
+/// Who answers requests.
+#[derive(Clone)]
+pub struct Answers {
+    /// Everything there is.
+    pub all: Router,
+    /// Why an address gets nothing.
+    pub too_many: Router,
 }
 
 impl Edge {
     /// Serves until `stop` says so; returns when the last connection has ended.
-    pub async fn serve(self, router: Router, stop: watch::Receiver<bool>) {
+    pub async fn serve(self, answers: Answers, stop: watch::Receiver<bool>) {
         let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        let accepting = self.accept(&router, &stop, &connections);
+        let accepting = self.accept(&answers, &stop, &connections);
         tokio::select! {
             () = accepting => {}
             () = stopped(stop.clone()) => {}
@@ -58,7 +70,7 @@ impl Edge {
         let _ = connections.acquire_many(u32::try_from(CONNECTIONS_MAX).unwrap_or(u32::MAX)).await;
     }
 
-    async fn accept(&self, router: &Router, stop: &watch::Receiver<bool>, connections: &Arc<Semaphore>) {
+    async fn accept(&self, answers: &Answers, stop: &watch::Receiver<bool>, connections: &Arc<Semaphore>) {
         let mut is_failing = false;
         while let Ok(permit) = Arc::clone(connections).acquire_owned().await {
             let (stream, address) = match self.listener.accept().await {
@@ -76,20 +88,32 @@ impl Edge {
                 }
             };
             is_failing = false;
-            let place = match &self.crowd {
-                Some(crowd) => match crowd.enter(address.ip()) {
-                    Some(place) => Some(place),
-                    None => {
-                        tracing::debug!("a connection was refused: its address has too many");
-                        continue;
-                    }
-                },
-                None => None,
+            let Some((place, is_refused)) = self.admit(address.ip()) else {
+                tracing::debug!("a connection was dropped: its address has too many");
+                continue;
             };
+            let router = if is_refused { &answers.too_many } else { &answers.all };
             let places = Places { _permit: permit, _place: place };
-            tokio::spawn(connected(stream, address, places, self.tls.clone(), router.clone(), stop.clone()));
+            let terms = Terms { address, router: router.clone(), is_refused, stop: stop.clone() };
+            tokio::spawn(connected(stream, places, self.tls.clone(), terms));
         }
     }
+
+    /// The place of one more connection from there, and whether it is only told that there are too many. `None`: so many are told already.
+    fn admit(&self, ip: IpAddr) -> Option<(Option<Place>, bool)> {
+        let Some(crowd) = &self.crowd else { return Some((None, false)) };
+        let told = || self.refused.enter(ip).map(|place| (Some(place), true));
+        crowd.enter(ip).map(|place| (Some(place), false)).or_else(told)
+    }
+}
+
+/// What a connection is served with.
+struct Terms {
+    address: SocketAddr,
+    router: Router,
+    /// One request is answered, then it is closed.
+    is_refused: bool,
+    stop: watch::Receiver<bool>,
 }
 
 /// Returns when the server stops; never when nobody can say so any more.
@@ -104,30 +128,24 @@ fn is_of_the_client(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused)
 }
 
-async fn connected(
-    stream: TcpStream,
-    address: SocketAddr,
-    places: Places,
-    tls: Option<Arc<Tls>>,
-    router: Router,
-    stop: watch::Receiver<bool>,
-) {
+async fn connected(stream: TcpStream, places: Places, tls: Option<Arc<Tls>>, terms: Terms) {
     // Small messages both ways: waiting to fill a packet would cost a join up to 40 ms.
     let _ = stream.set_nodelay(true);
     let Some(tls) = tls else {
-        return answer(Counted { stream, _places: places }, address, router, stop).await;
+        return answer(Counted::new(stream, places), terms).await;
     };
     match tls.accept(stream).await {
-        Ok(stream) => answer(Counted { stream, _places: places }, address, router, stop).await,
+        Ok(stream) => answer(Counted::new(stream, places), terms).await,
         // Scanners, and browsers that ask their user about a certificate first.
         Err(error) => tracing::debug!(%error, "a TLS handshake failed"),
     }
 }
 
-async fn answer<S>(stream: Counted<S>, address: SocketAddr, router: Router, stop: watch::Receiver<bool>)
+async fn answer<S>(stream: Counted<S>, terms: Terms)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
+    let Terms { address, router, is_refused, stop } = terms;
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(address));
@@ -135,6 +153,7 @@ where
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(REQUEST_HEAD_TIMEOUT).max_header_size(REQUEST_HEAD_BYTES_MAX);
+    http.keep_alive(!is_refused);
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service).with_upgrades());
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -154,10 +173,29 @@ struct Places {
     _place: Option<Place>,
 }
 
-/// A stream that gives its places back when it is dropped, whoever has it by then.
+/// A stream that gives its places back when it is dropped, whoever has it by then, and that breaks when the other side takes nothing.
 struct Counted<S> {
     stream: S,
     _places: Places,
+    /// Runs since something could not be written.
+    stuck: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> Counted<S> {
+    fn new(stream: S, places: Places) -> Counted<S> {
+        Counted { stream, _places: places, stuck: None }
+    }
+
+    /// Passes on how a write went, unless nothing was taken for too long. HTTP has a time for each request to come, but none for an answer to
+    /// go, and a client that answers the kernel's probes and reads nothing keeps a socket for ever.
+    fn watch<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stuck = None;
+            return written;
+        }
+        let stuck = self.stuck.get_or_insert_with(|| Box::pin(sleep(ANSWER_TIMEOUT)));
+        stuck.as_mut().poll(cx).map(|()| Err(io::Error::from(io::ErrorKind::TimedOut)))
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
@@ -168,11 +206,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.watch(cx, written)
     }
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, parts: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
+        self.watch(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -180,10 +220,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.watch(cx, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let shut = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.watch(cx, shut)
     }
 }

@@ -27,7 +27,7 @@ mod tests;
 mod translate;
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use axum::Router;
@@ -41,11 +41,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use self::error::{Code, Error};
 use self::extract::{Caller, ClientAddress, unix_now};
+use self::listen::Answers;
 pub use self::serve::{StartError, check, serve};
 use crate::auth::{Access, Grants, Unknown};
 use crate::config::Config;
 use crate::id::RoomName;
-use crate::limits::{GUEST_ADDRESSES_MAX, SOCKETS_MAX};
+use crate::limits::{FAILED_TOKEN_COST, FIRST_MESSAGES, JOIN_ADDRESSES_MAX, SOCKETS_MAX};
 use crate::metrics::Metrics;
 use crate::net::crowd::{self, Crowd};
 use crate::rate::{Buckets, Rate};
@@ -64,6 +65,7 @@ pub struct App {
     sockets: Arc<Semaphore>,
     /// Sockets by address, where connections cannot be counted by it.
     socket_crowd: Option<Crowd>,
+    first_messages: Arc<Mutex<Buckets<IpAddr>>>,
     guest_rate: Rate,
     guest_joins: Arc<Mutex<Buckets<IpAddr>>>,
     stop: watch::Sender<bool>,
@@ -87,30 +89,48 @@ impl App {
             behind_proxy,
             sockets: Arc::new(Semaphore::new(SOCKETS_MAX)),
             socket_crowd: behind_proxy.then(|| Crowd::new(config.limits.connections_per_address)),
+            first_messages: Arc::new(Mutex::new(Buckets::new(JOIN_ADDRESSES_MAX))),
             guest_rate: config.limits.guest_joins(),
-            guest_joins: Arc::new(Mutex::new(Buckets::new(GUEST_ADDRESSES_MAX))),
+            guest_joins: Arc::new(Mutex::new(Buckets::new(JOIN_ADDRESSES_MAX))),
             stop: watch::Sender::new(false),
         }
     }
 
-    /// What somebody who wants to join this room may do there. Guests may not come too often from one address: whoever has no token has no
-    /// other name.
+    /// What somebody who wants to join this room may do there. Nobody may ask too often from one address, and guests less often still: whoever
+    /// has no token has no other name.
     pub fn admit(&self, token: Option<&str>, address: IpAddr, room: &RoomName) -> Result<Grants, Error> {
-        let grants = self.access.grants(token, unix_now())?;
-        if !grants.rooms.include(room) {
-            return Err(Error::new(Code::WrongRoom, "the token is for another room"));
+        self.take_first_message(address)?;
+        let granted = self.access.grants(token, unix_now()).map_err(Error::from).and_then(|grants| {
+            let is_here = grants.rooms.include(room);
+            if is_here { Ok(grants) } else { Err(Error::new(Code::WrongRoom, "the token is for another room")) }
+        });
+        if granted.is_err() && self.counts_first_messages() {
+            let missing = FAILED_TOKEN_COST - 1.0;
+            lock(&self.first_messages).charge(crowd::subscriber(address), missing, FIRST_MESSAGES, Instant::now());
         }
         let is_guest = token.is_none() && self.access.unknown() == Unknown::Guest;
-        if is_guest && !self.take_guest_join(address) {
+        if is_guest && !lock(&self.guest_joins).take(crowd::subscriber(address), 1.0, self.guest_rate, Instant::now()) {
             return Err(Error::new(Code::TooManyRequests, "too many guests come from this address; try again in a minute"));
         }
-        Ok(grants)
+        granted
     }
 
-    fn take_guest_join(&self, address: IpAddr) -> bool {
-        // What a panic left behind counts as well as before.
-        let mut joins = self.guest_joins.lock().unwrap_or_else(PoisonError::into_inner);
-        joins.take(crowd::subscriber(address), 1.0, self.guest_rate, Instant::now())
+    /// Whether somebody at this address may ask to come back, which costs as much as to join.
+    pub fn admit_resume(&self, address: IpAddr) -> Result<(), Error> {
+        self.take_first_message(address)
+    }
+
+    fn take_first_message(&self, address: IpAddr) -> Result<(), Error> {
+        let may = !self.counts_first_messages()
+            || lock(&self.first_messages).take(crowd::subscriber(address), 1.0, FIRST_MESSAGES, Instant::now());
+        let too_many = || Error::new(Code::TooManyRequests, "too many come from this address at once; try again in a few seconds");
+        if may { Ok(()) } else { Err(too_many()) }
+    }
+
+    /// An open server is reached from its own machine only: whoever is there can take its cores without asking it, and it is where a load
+    /// generator runs, whose thousands of participants have one address.
+    fn counts_first_messages(&self) -> bool {
+        self.access.unknown() != Unknown::Anything
     }
 
     /// A place for one more signalling socket of a client at this address.
@@ -144,6 +164,11 @@ impl App {
     }
 }
 
+/// What a panic left behind counts as well as before.
+fn lock(buckets: &Mutex<Buckets<IpAddr>>) -> MutexGuard<'_, Buckets<IpAddr>> {
+    buckets.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// All addresses.
 pub fn router(app: App) -> Router {
     Router::new()
@@ -161,6 +186,13 @@ pub fn router(app: App) -> Router {
         .layer(from_fn_with_state(app.clone(), guard))
         .layer(map_response_with_state(app.clone(), finish))
         .with_state(app)
+}
+
+/// The same, and what is said to connections of an address that has too many.
+fn answers(app: App) -> Answers {
+    let refuse = async || Error::new(Code::TooManyRequests, "this address has too many connections");
+    let too_many = Router::new().fallback(refuse).layer(map_response_with_state(app.clone(), finish)).with_state(app.clone());
+    Answers { all: router(app), too_many }
 }
 
 /// For admins, and for whoever is on this machine itself: behind a proxy nobody is known to be.
@@ -187,10 +219,16 @@ async fn readyz(State(app): State<App>) -> Response {
     if app.sfu.is_draining() { (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response() } else { "ready\n".into_response() }
 }
 
-/// Refuses what a browser was led to by a stranger's name for this machine.
+/// Refuses what a browser was led to by a stranger's name for this machine, and what a proxy passes on that the settings do not know of: with it
+/// the whole world would come from this machine, to a server that asks nobody here who they are.
 async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
     if app.is_local && !client::asks_for_this_machine(request.uri(), request.headers()) {
         let message = "this server is for its own machine: open it as localhost, or see deploy/README.md for other names";
+        return Error::new(Code::ForeignHost, message).into_response();
+    }
+    if app.is_local && client::came_through_a_proxy(request.headers()) {
+        let message = "this server is for its own machine, and the request came through a proxy: whom that lets in it cannot know. \
+                       If the proxy is yours, set http.behind_proxy = true (or NINEFOLD_HTTP__BEHIND_PROXY); see deploy/README.md";
         return Error::new(Code::ForeignHost, message).into_response();
     }
     next.run(request).await

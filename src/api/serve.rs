@@ -15,9 +15,9 @@ use tokio::time::timeout;
 
 use super::extract::unix_now;
 use super::listen::Edge;
-use super::{App, invitation, router};
+use super::{App, answers, invitation};
 use crate::config::{self, Config};
-use crate::limits::{CLOSE_TIMEOUT, STOP_TIMEOUT};
+use crate::limits::{CLOSE_TIMEOUT, CONNECTIONS_REFUSED_MAX, STOP_TIMEOUT};
 use crate::metrics::Metrics;
 use crate::net::crowd::Crowd;
 use crate::net::interfaces;
@@ -88,8 +88,8 @@ async fn run(config: &Config) -> Result<(), StartError> {
     let app = App::new(Arc::new(sfu), metrics, config);
 
     let crowd = (!config.http.behind_proxy).then(|| Crowd::new(config.limits.connections_per_address));
-    let edge = Edge { listener, tls: tls.map(Arc::new), crowd };
-    let server = tokio::spawn(edge.serve(router(app.clone()), app.stop.subscribe()));
+    let edge = Edge { listener, tls: tls.map(Arc::new), crowd, refused: Crowd::new(CONNECTIONS_REFUSED_MAX) };
+    let server = tokio::spawn(edge.serve(answers(app.clone()), app.stop.subscribe()));
     announce(config, bound);
 
     signals.next().await;

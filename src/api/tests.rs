@@ -2,13 +2,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -21,11 +21,14 @@ mod rights;
 
 use super::extract::unix_now;
 use super::listen::Edge;
-use super::{App, router};
+use super::{App, answers};
 use crate::auth::{Claims, Keys, mint};
 use crate::config::Config;
 use crate::id::RoomName;
-use crate::limits::{CHAT_CHARS_MAX, REQUEST_BODY_TIMEOUT, REQUEST_HEAD_TIMEOUT, SIGNAL_BYTES_MAX, SIGNAL_BYTES_READ_MAX, VIEW_TRACKS_MAX};
+use crate::limits::{
+    ANSWER_TIMEOUT, AWAY_AFTER, CHAT_CHARS_MAX, CONNECTIONS_REFUSED_MAX, FIRST_MESSAGES, PING_EVERY, PONG_TIMEOUT, REQUEST_BODY_TIMEOUT,
+    REQUEST_HEAD_TIMEOUT, SIGNAL_BYTES_MAX, SIGNAL_BYTES_READ_MAX, VIEW_TRACKS_MAX,
+};
 use crate::metrics::Metrics;
 use crate::net::crowd::Crowd;
 use crate::sfu::Sfu;
@@ -59,8 +62,8 @@ impl Server {
         let crowd = (!config.http.behind_proxy).then(|| Crowd::new(config.limits.connections_per_address));
         // It goes on when the app has stopped, so that what it says then can be read.
         let (_, stop) = watch::channel(false);
-        let edge = Edge { listener, tls: None, crowd };
-        tokio::spawn(edge.serve(router(app.clone()), stop));
+        let edge = Edge { listener, tls: None, crowd, refused: Crowd::new(CONNECTIONS_REFUSED_MAX) };
+        tokio::spawn(edge.serve(answers(app.clone()), stop));
         Server { app, address }
     }
 
@@ -489,13 +492,69 @@ async fn another_name_for_this_machine_is_refused() {
 }
 
 #[tokio::test]
+async fn a_proxy_that_the_settings_do_not_know_is_refused() {
+    let keys = format!("[auth]\nkeys = [\"{SECRET}\"]");
+    let announced = "[auth]\nguests = \"join\"\n[http]\nbehind_proxy = true";
+    for settings in ["", &keys, announced] {
+        let server = Server::start_with(settings).await;
+        let expected = if settings == announced { 200 } else { 403 };
+        for header in
+            ["Forwarded: for=192.0.2.1", "X-Forwarded-For: 192.0.2.1", "x-forwarded-host: meet.example", "X-Forwarded-Proto: https"]
+        {
+            let (status, _, body) = server.http("GET", "/livez", &format!("{header}\r\n"), "").await;
+            assert_eq!(status, expected, "{settings} {header}");
+            assert!(status == 200 || (body.contains("foreign_host") && body.contains("http.behind_proxy")), "{body}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn first_messages_have_a_rate_and_bad_tokens_cost_more() {
+    let app = Server::start_with(&format!("[auth]\nkeys = [\"{SECRET}\"]")).await.app;
+    let (member, room) = (token(false), RoomName::parse("a").expect("a name"));
+    let code = |result: Result<(), super::Error>| result.err().map(|error| error.code().text());
+    let joins = |address: [u8; 4], token: &str| code(app.admit(Some(token), IpAddr::from(address), &room).map(drop));
+    let burst = FIRST_MESSAGES.burst as usize;
+    let mut taken = (0..burst).filter(|_| joins([192, 0, 2, 1], &member).is_none()).count();
+    assert_eq!(taken, burst, "a school");
+    // Some more flow in while this runs.
+    taken += (0..10_000).take_while(|_| joins([192, 0, 2, 1], &member).is_none()).count();
+    assert!(taken < 2 * burst, "{taken}");
+    assert_eq!(code(app.admit_resume(IpAddr::from([192, 0, 2, 1]))), Some("too_many_requests"), "resumes are counted with them");
+    assert_eq!((joins([192, 0, 2, 2], &member), code(app.admit_resume(IpAddr::from([192, 0, 2, 2])))), (None, None));
+    let guesses = (0..10_000).take_while(|_| joins([192, 0, 2, 3], "x.y.z") == Some("bad_token")).count();
+    assert!((burst / 10..burst / 5).contains(&guesses), "{guesses}");
+    assert_eq!(joins([192, 0, 2, 3], &member), Some("too_many_requests"));
+
+    let open = Server::start().await.app;
+    let all = (0..2 * burst).all(|_| open.admit(None, IpAddr::from([127, 0, 0, 1]), &room).is_ok());
+    assert!(all, "an open server is for its own machine");
+}
+
+#[tokio::test]
 async fn one_address_has_so_many_connections() {
     let server = Server::start_with("[limits]\nconnections_per_address = 2").await;
     let (first, _) = server.join("a", "Ada").await;
     let (_second, _) = server.join("a", "Bo").await;
     let url = format!("ws://{}/api/v1/rooms/a/socket", server.address);
     assert!(connect_async(&url).await.is_err(), "the third");
-    drop(first);
+    let (status, head, body) = server.http("GET", "/livez", "", "").await;
+    assert!(status == 429 && body.contains("too_many_requests") && head.contains("connection: close"), "{head} {body}");
+    // So many are told so at a time; the next is dropped, and the one that says nothing does not hold its place for long.
+    let mut told = vec![];
+    for _ in 0..CONNECTIONS_REFUSED_MAX {
+        told.push(TcpStream::connect(server.address).await.expect("it listens"));
+    }
+    let mut dropped = TcpStream::connect(server.address).await.expect("the kernel takes it");
+    let (mut answer, get) = (vec![], b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let _ = dropped.write_all(get).await;
+    let _ = dropped.read_to_end(&mut answer).await;
+    assert!(answer.is_empty(), "{}", String::from_utf8_lossy(&answer));
+    let mut last = told.pop().expect("there are some");
+    last.write_all(get).await.expect("it reads");
+    last.read_to_end(&mut answer).await.expect("it closes in order");
+    assert!(answer.starts_with(b"HTTP/1.1 429 "), "{}", String::from_utf8_lossy(&answer));
+    drop((told, first));
     // The server sees in its own time that the first has gone.
     let again = async { while connect_async(&url).await.is_err() {} };
     timeout(Duration::from_secs(10), again).await.expect("the place is free again");
@@ -548,4 +607,36 @@ async fn a_request_that_does_not_come_is_not_waited_for() {
         assert!(response.starts_with(answer) && !response.contains("200 OK"), "{begun:?}: {response}");
     });
     timeout(REQUEST_HEAD_TIMEOUT + REQUEST_BODY_TIMEOUT, join_all(closed)).await.expect("all are closed");
+}
+
+#[tokio::test]
+async fn who_does_not_read_answers_is_not_kept() {
+    let server = Server::start().await;
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(4096).expect("a small buffer");
+    let mut stream = socket.connect(server.address).await.expect("it listens");
+    let gets = b"GET /api/v1/openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(100);
+    let begun = Instant::now();
+    // The server stops reading when its answers do not go, and what is unread when it closes the connection breaks it here.
+    let broken = async { while stream.write_all(&gets).await.is_ok() {} };
+    timeout(2 * ANSWER_TIMEOUT, broken).await.expect("it is closed");
+    assert!(begun.elapsed() >= ANSWER_TIMEOUT, "a slow reader has its time");
+}
+
+/// A tokio-tungstenite client answers pings only when it is asked for messages.
+#[tokio::test]
+async fn who_does_not_answer_a_ping_is_away_soon() {
+    let server = Server::start().await;
+    let (mut other, _) = server.join("a", "Bo").await;
+    let (_silent, silent) = server.join("a", "Ada").await;
+    assert_eq!(other.hear().await["event"]["kind"], "participant_joined");
+    let begun = Instant::now();
+    let noticed = PING_EVERY + PONG_TIMEOUT + AWAY_AFTER;
+    let told = timeout(noticed + Duration::from_secs(5), other.hear()).await.expect("it is noticed");
+    assert_eq!(told["event"], json!({ "kind": "participant_away", "participant": silent, "away": true }));
+    assert!(begun.elapsed() >= PONG_TIMEOUT, "{:?}", begun.elapsed());
+    // And who does answer stays: `other` did nothing else for three pings.
+    other.say(json!({ "type": "chat", "id": 1, "text": "still here" })).await;
+    let heard = [other.hear().await, other.hear().await];
+    assert!(heard.contains(&json!({ "type": "done", "id": 1 })), "{heard:?}");
 }

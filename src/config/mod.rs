@@ -131,6 +131,18 @@ pub struct Log {
     pub level: String,
 }
 
+/// Crates that warn of what strangers send, line by line: ICE, DTLS and SCTP, and str0m around them.
+const SHOUTERS: &str = "is=error,str0m=error,str0m_proto=error,dimpl=error,sctp_proto=error";
+
+impl Log {
+    /// The level for tracing's `EnvFilter`: what strangers can fill a disk with is said only if the operator names who says it.
+    pub fn directives(&self) -> String {
+        let says_more = self.level.split(',').any(|part| ["warn", "info", "debug", "trace"].contains(&part.trim()));
+        // Of two directives for one target the last counts.
+        if says_more { format!("{SHOUTERS},{}", self.level) } else { self.level.clone() }
+    }
+}
+
 /// How a line of the log looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -360,6 +372,35 @@ mod tests {
         let mut keys: Vec<&str> = KEYS.to_vec();
         keys.sort_unstable();
         assert_eq!(written.keys(), keys, "the example names every setting");
+    }
+
+    /// How many of three warnings are said: of ICE about strangers' bytes, of another dependency, of our own.
+    fn warnings_at(level: &str) -> [bool; 3] {
+        let log = Log { format: LogFormat::Text, level: level.to_owned() };
+        let filter = tracing_subscriber::EnvFilter::new(log.directives());
+        tracing::subscriber::with_default(tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::sink).finish(), || {
+            [
+                tracing::enabled!(target: "is::stun", tracing::Level::WARN),
+                tracing::enabled!(target: "quinn_udp", tracing::Level::WARN),
+                tracing::enabled!(target: "ninefold::shard", tracing::Level::WARN),
+            ]
+        })
+    }
+
+    #[test]
+    fn dependencies_do_not_write_a_log_for_strangers_unless_they_are_asked_to() {
+        for (level, said) in [
+            ("info", [false, true, true]),
+            ("trace", [false, true, true]),
+            ("info,is=warn", [true, true, true]),
+            ("is::stun=debug,warn", [true, true, true]),
+            ("info,str0m=debug", [false, true, true]),
+            ("ninefold=info", [false, false, true]),
+            ("error", [false; 3]),
+            ("off", [false; 3]),
+        ] {
+            assert_eq!(warnings_at(level), said, "{level}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::common::{LAN, PERSON, seconds};
 use super::world::World;
 use crate::id::PeerId;
-use crate::limits::{ADDRESSES_PER_PEER_MAX, CONNECT_TIMEOUT};
+use crate::limits::{ADDRESSES_PER_PEER_MAX, CHECKS, CONNECT_TIMEOUT};
 use crate::metrics::DropReason;
 use crate::people::LeaveReason;
 use crate::room::Filler;
@@ -152,6 +152,42 @@ fn checks_for_nobody_are_counted_and_forgotten() {
     assert_eq!(w.core.counters.drops.get(DropReason::UnknownAddress), counted + 20_000);
     assert_eq!(w.core.footprint(), before);
     assert_eq!(w.to_nobody.len(), 0);
+    expect_whole(&mut w, &people);
+}
+
+/// Datagrams by which str0m's ICE would write a line of log for each attribute, and checks without end, for somebody by name.
+#[test]
+fn checks_that_ice_does_not_send_are_dropped_and_others_have_a_rate() {
+    let (mut w, people) = call(11);
+    let mut rng = fastrand::Rng::with_seed(11);
+    let before = w.core.footprint();
+    let dropped = |w: &World, reason| w.core.counters.drops.get(reason);
+    let name = format!("{}:x", w.core.ufrag(peer(people[0])));
+    let (malformed, rate) = (dropped(&w, DropReason::Malformed), dropped(&w, DropReason::Rate));
+    let mut loud = check(&name, &mut rng);
+    (0..300).for_each(|_| loud.extend([0, 1, 0, 0]));
+    let length = (loud.len() - 20) as u16;
+    loud[2..4].copy_from_slice(&length.to_be_bytes());
+    for _ in 0..1_000 {
+        w.throw(stranger(), &loud);
+        w.throw(w.outside(people[0]), &loud);
+    }
+    w.run(Duration::from_millis(1)); // drops are counted at the end of a tick
+    assert_eq!(dropped(&w, DropReason::Malformed), malformed + 2_000);
+    assert_eq!(dropped(&w, DropReason::Rate), rate);
+    for _ in 0..1_000 {
+        w.throw(stranger(), &check(&name, &mut rng));
+    }
+    w.run(Duration::from_millis(1));
+    let bounded = 1_000 - CHECKS.burst as u64 - 1..=1_000 - CHECKS.burst as u64;
+    assert!(bounded.contains(&(dropped(&w, DropReason::Rate) - rate)), "{:?}", w.core.counters.drops);
+    assert_eq!((w.core.footprint().demux, w.to_nobody.len()), (before.demux, 0));
+    expect_whole(&mut w, &people);
+    // The flood goes on for longer than consent lives: checks from where the client is have a rate of their own.
+    for _ in 0..400 {
+        (0..20).for_each(|_| w.throw(stranger(), &check(&name, &mut rng)));
+        w.run(Duration::from_millis(100));
+    }
     expect_whole(&mut w, &people);
 }
 

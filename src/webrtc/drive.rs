@@ -16,7 +16,9 @@ use super::peer::{CloseReason, LOST_FOR_GOOD, Path, Peer, PeerEvent};
 use super::srtp::Session;
 use super::{stun, translate};
 use crate::id::{LayerIndex, SlotIndex, TrackId};
-use crate::limits::{DATA_BYTES_MAX, DATA_CHANNELS_MAX, LAYERS_PER_TRACK_MAX, MEDIA_BYTES_MAX, SLOTS_PER_PEER_MAX, TRACKS_PER_PEER_MAX};
+use crate::limits::{
+    DATA_BYTES_MAX, DATA_CHANNELS_MAX, HANDSHAKE_DATAGRAMS, LAYERS_PER_TRACK_MAX, MEDIA_BYTES_MAX, SLOTS_PER_PEER_MAX, TRACKS_PER_PEER_MAX,
+};
 
 const _: () = assert!(SLOTS_PER_PEER_MAX <= 64, "a set of slots is a u64");
 use crate::metrics::DropReason;
@@ -27,6 +29,11 @@ use crate::rtp::Packet;
 const OUTPUTS_PER_DRAIN_MAX: usize = 10_000;
 /// Datagrams of str0m that wait for the end of the tick; a data channel burst is the largest. More: dropped, SCTP and DTLS repeat.
 const TRANSMITS_MAX: usize = 4_096;
+
+/// DTLS that is neither data nor encrypted as DTLS 1.3 does it: handshakes, alerts and what else is read before it is known whose it is.
+fn is_handshake(datagram: &[u8]) -> bool {
+    matches!(datagram.first(), Some(20..=22 | 24..=31))
+}
 
 impl Peer {
     /// A datagram for this peer. The caller has made sure that it is STUN, or comes over a proven path.
@@ -73,7 +80,13 @@ impl Peer {
     /// What costs too much is not even decrypted.
     fn admit(&mut self, path: Path, datagram: &[u8], now: Instant) -> Result<(), DropReason> {
         if stun::is_stun(datagram) {
-            return if self.route.may_check(path.remote, stun::transaction(datagram), now) { Ok(()) } else { Err(DropReason::Address) };
+            if !stun::is_check(datagram) {
+                return Err(DropReason::Malformed);
+            }
+            return self.route.admit_check(path.remote, stun::transaction(datagram), now);
+        }
+        if is_handshake(datagram) && !self.handshake_budget.take(1.0, HANDSHAKE_DATAGRAMS, now) {
+            return Err(DropReason::Rate);
         }
         let is_media = is_rtp(datagram) || is_rtcp(datagram);
         let fits = !is_media || self.media_budget.take(datagram.len() as f64, self.limits.publish_bytes(), now);

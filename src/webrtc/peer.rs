@@ -169,6 +169,7 @@ pub struct Peer {
     /// Received media, in bytes.
     pub(super) media_budget: Bucket,
     pub(super) data_budget: Bucket,
+    pub(super) handshake_budget: Bucket,
     ufrag: String,
     /// The next datagram panics: how a defect is made for a test.
     #[cfg(test)]
@@ -226,6 +227,7 @@ impl Peer {
             limits: config.limits.clone(),
             media_budget: Bucket::default(),
             data_budget: Bucket::default(),
+            handshake_budget: Bucket::default(),
             ufrag,
             #[cfg(test)]
             poisoned: false,

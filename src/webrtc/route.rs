@@ -13,7 +13,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::Path;
-use crate::limits::{ADDRESS_LIFE, ADDRESSES_PER_CREDENTIALS_MAX, ADDRESSES_PER_PEER_MAX, CONSENT_LIFE, NEW_ADDRESSES};
+use crate::limits::{ADDRESS_LIFE, ADDRESSES_PER_CREDENTIALS_MAX, ADDRESSES_PER_PEER_MAX, CHECKS, CONSENT_LIFE, NEW_ADDRESSES};
+use crate::metrics::DropReason;
 use crate::rate::Bucket;
 
 /// A nomination holds for so long against SRTCP from elsewhere, which may have been on its way when the client moved.
@@ -31,6 +32,9 @@ pub struct Route {
     moves: Bucket,
     /// Transactions of the last authentic checks, and whence they came: sent from elsewhere they are somebody's who overheard them.
     transactions: VecDeque<([u8; 12], SocketAddr)>,
+    /// Checks from addresses that were proven, and from others.
+    checks_known: Bucket,
+    checks_unknown: Bucket,
     /// How many addresses str0m was shown since the last ICE restart.
     shown: usize,
 }
@@ -42,8 +46,18 @@ impl Route {
         self.nominated.map(|(path, _)| path)
     }
 
+    /// Whether str0m, which checks its signature, may see this check; if not, why.
+    pub fn admit_check(&mut self, remote: SocketAddr, transaction: Option<[u8; 12]>, now: Instant) -> Result<(), DropReason> {
+        if !self.may_check(remote, transaction, now) {
+            return Err(DropReason::Address);
+        }
+        // A stranger who has overheard the name takes nothing from the client where it is.
+        let checks = if self.is_known(remote) { &mut self.checks_known } else { &mut self.checks_unknown };
+        if checks.take(1.0, CHECKS, now) { Ok(()) } else { Err(DropReason::Rate) }
+    }
+
     /// Whether str0m may see a check from there. It keeps each address that an authentic one came from.
-    pub fn may_check(&self, remote: SocketAddr, transaction: Option<[u8; 12]>, now: Instant) -> bool {
+    fn may_check(&self, remote: SocketAddr, transaction: Option<[u8; 12]>, now: Instant) -> bool {
         if self.is_known(remote) {
             return true;
         }
@@ -178,6 +192,18 @@ mod tests {
         assert!(r.may_check(path(2).remote, id(7), now), "forgotten");
         assert!(r.may_check(path(2).remote, id(40), now));
         assert_eq!(r.transactions.len(), CHECKS_REMEMBERED);
+    }
+
+    #[test]
+    fn strangers_checks_take_nothing_from_a_proven_address() {
+        let now = Instant::now();
+        let mut r = Route::default();
+        r.on_check(path(1).remote, None, now);
+        let asks = |r: &mut Route, port| (0..1_000).filter(|_| r.admit_check(path(port).remote, None, now).is_ok()).count();
+        assert_eq!(asks(&mut r, 2), CHECKS.burst as usize);
+        assert_eq!(r.admit_check(path(3).remote, None, now), Err(DropReason::Rate));
+        assert_eq!(asks(&mut r, 1), CHECKS.burst as usize);
+        assert_eq!(r.admit_check(path(3).remote, None, now + Duration::from_secs(1)), Ok(()));
     }
 
     #[test]
