@@ -15,19 +15,23 @@ export class Server {
   #options;
   #child;
 
-  /** `env` has settings, as `NINEFOLD_SECTION__FIELD`; `config` is the path of a file of settings. */
+  /**
+   * `env` has settings, as `NINEFOLD_SECTION__FIELD`; `config` is the path of a file of settings; `args` is what else stands on the command line;
+   * `namespace` is where it runs.
+   */
   static async start(options = {}) {
     const server = new Server();
     server.#options = options;
-    await server.#launch('127.0.0.1:0');
+    await server.#launch(options.listen ?? '127.0.0.1:0');
     return server;
   }
 
   async #launch(listen) {
-    const { env = {}, config } = this.#options;
+    const { env = {}, config, args = [], namespace } = this.#options;
     const settings = { NINEFOLD_HTTP__LISTEN: listen, NINEFOLD_MEDIA__PORT: '0', ...env };
-    const args = config ? ['serve', '--config', config] : ['serve'];
-    const child = (this.#child = spawn(BINARY, args, { env: { ...process.env, ...settings }, stdio: ['ignore', 'pipe', 'pipe'] }));
+    const line = ['serve', ...(config ? ['--config', config] : []), ...args];
+    const command = namespace ? namespace.command(BINARY, line) : [BINARY, line];
+    const child = (this.#child = spawn(...command, { env: { ...process.env, ...settings }, stdio: ['ignore', 'pipe', 'pipe'] }));
     this.log = '';
     child.stderr.on('data', (data) => (this.log += data));
     this.url = await new Promise((resolve, reject) => {

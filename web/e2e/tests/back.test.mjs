@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { join } from '../lib/browser.mjs';
+import { join, part } from '../lib/browser.mjs';
 import { freePort, Relay } from '../lib/relay.mjs';
 import { Server } from '../lib/server.mjs';
 import { setUp } from '../lib/setup.mjs';
@@ -30,14 +30,6 @@ async function meet(browser, server, room) {
   await bo.seesAll(['You', 'Ada'], 60_000);
   await until('frames for both', async () => (await framesOf(ada)) > 30 && (await framesOf(bo)) > 30);
   return [ada, bo];
-}
-
-async function part(...people) {
-  for (const person of people) {
-    person.forgiveLostConnections();
-    person.assertNoFaults();
-    await person.close();
-  }
 }
 
 /** Until the promise is settled no window passes without a new frame for each. */
