@@ -86,6 +86,8 @@ function furnish(count, wire) {
 }
 
 function plug(name, device, address) {
+  // An IPv6 address that comes up a second later is a change of network for browsers, which gives up what they are loading.
+  ip('-n', name, 'link', 'set', device, 'addrgenmode', 'none');
   ip('-n', name, 'address', 'add', address, 'dev', device);
   ip('-n', name, 'link', 'set', device, 'up');
 }

@@ -8,6 +8,10 @@ export const BINARY = process.env.NINEFOLD_BIN ?? fileURLToPath(new URL('../../.
 /** Log lines that no test expects. */
 const ALARMS = /panicked|"level":"ERROR"|\bERROR\b/;
 
+/** All that were started; what still runs at the end is ended. */
+const children = new Set();
+process.once('exit', () => children.forEach((child) => child.kill('SIGKILL')));
+
 export class Server {
   /** Where it listens, as it says itself. */
   url = '';
@@ -43,12 +47,15 @@ export class Server {
         if (ready) resolve(ready[1]);
       });
     });
+    // A test that has failed does not stop its server: that must not keep the tests from ending.
+    for (const handle of [child, child.stdout, child.stderr]) handle.unref();
+    children.add(child);
   }
 
   /** Asks it to end, and insists that it does so in order. */
   async stop() {
     const { exitCode } = this.#child;
-    const exited = exitCode === null ? once(this.#child, 'exit') : [exitCode, null];
+    const exited = exitCode === null ? this.#exit() : [exitCode, null];
     this.#child.kill('SIGTERM');
     const [code, signal] = await exited;
     if (code !== 0) throw new Error(`The server ended with ${code ?? signal}:\n${this.log}`);
@@ -57,9 +64,14 @@ export class Server {
 
   /** Ends it as a loss of power does. */
   async kill() {
-    const exited = once(this.#child, 'exit');
+    const exited = this.#exit();
     this.#child.kill('SIGKILL');
     await exited;
+  }
+
+  #exit() {
+    this.#child.ref();
+    return once(this.#child, 'exit');
   }
 
   /** Starts it again where it was, after `stop` or `kill`. */
