@@ -37,9 +37,11 @@ const FIREFOX_PREFERENCES = {
 
 const LAUNCH_LIMIT_MS = 120_000;
 
-export function launchChromium(flags = []) {
+/** `namespace` is where it runs. It is spoken to through pipes, which lead there too. */
+export function launchChromium({ flags = [], namespace } = {}) {
   const args = [...CHROMIUM_FLAGS, ...flags];
-  return puppeteer.launch({ executablePath: CHROMIUM, headless: true, args, timeout: LAUNCH_LIMIT_MS, protocolTimeout: LAUNCH_LIMIT_MS });
+  const where = namespace ? { executablePath: namespace.executable(CHROMIUM), pipe: true } : { executablePath: CHROMIUM };
+  return puppeteer.launch({ ...where, headless: true, args, timeout: LAUNCH_LIMIT_MS, protocolTimeout: LAUNCH_LIMIT_MS });
 }
 
 export function launchFirefox() {
@@ -189,4 +191,13 @@ export async function join(browser, server, room, name, options = {}) {
   const person = await Person.open(browser, name, { ...options, origin: server.url });
   await person.enter(server.url, room, options.query, options.token);
   return person;
+}
+
+/** The end of a test: nobody's page has complained, but of the connections that the test has cut. */
+export async function part(...people) {
+  for (const person of people) {
+    person.forgiveLostConnections();
+    person.assertNoFaults();
+    await person.close();
+  }
 }

@@ -1,49 +1,62 @@
 /**
- * A network of its own, with addresses that are not loopback: Firefox connects media to nothing else.
+ * Networks of their own, with addresses that are not loopback: Firefox connects media to nothing else.
  *
- *     namespace:  lo 127.0.0.1 (pages)     nf0 192.0.2.1 ─── nf1 192.0.2.2 (media)
+ *     create        one namespace:   lo 127.0.0.1 (pages)     nf0 192.0.2.1 ─── nf1 192.0.2.2 (media)
+ *     createPair    two of them:     nf0 192.0.2.1 (a server) ─────────────── nf0 192.0.2.2 (a phone)
  *
- * Needs root and a kernel that allows it; `create` gives the reason where it does not.
+ * Needs root and a kernel that allows it; both give the reason where it does not.
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+let made = 0;
 
 export class Namespace {
-  #name;
+  #name = `ninefold-${process.pid}-${Date.now().toString(36)}-${made++}`;
 
   /** The namespace, or why there is none. */
   static create() {
-    if (process.platform !== 'linux') return { reason: 'network namespaces are a thing of Linux' };
-    const namespace = new Namespace();
-    namespace.#name = `ninefold-${process.pid}-${Date.now().toString(36)}`;
-    try {
-      ip('netns', 'add', namespace.#name);
-    } catch (error) {
-      return { reason: `no network namespace can be made here: ${reasonOf(error)}` };
-    }
-    try {
-      namespace.#furnish();
-      return { namespace };
-    } catch (error) {
-      namespace.delete();
-      return { reason: `no interfaces can be made in a network namespace here: ${reasonOf(error)}` };
-    }
+    const { namespaces, reason } = furnish(1, ([name]) => {
+      ip('-n', name, 'link', 'add', 'nf0', 'type', 'veth', 'peer', 'name', 'nf1');
+      plug(name, 'nf0', '192.0.2.1/24');
+      plug(name, 'nf1', '192.0.2.2/24');
+      ip('-n', name, 'route', 'add', 'default', 'dev', 'nf0');
+    });
+    return { namespace: namespaces?.[0], reason };
   }
 
-  #furnish() {
-    const inside = (...args) => ip('-n', this.#name, ...args);
-    inside('link', 'set', 'lo', 'up');
-    inside('link', 'add', 'nf0', 'type', 'veth', 'peer', 'name', 'nf1');
-    inside('address', 'add', '192.0.2.1/24', 'dev', 'nf0');
-    inside('address', 'add', '192.0.2.2/24', 'dev', 'nf1');
-    inside('link', 'set', 'nf0', 'up');
-    inside('link', 'set', 'nf1', 'up');
-    inside('route', 'add', 'default', 'dev', 'nf0');
+  /** Two namespaces with a cable between them, or why there are none. */
+  static createPair() {
+    const { namespaces, reason } = furnish(2, ([one, other]) => {
+      ip('-n', one, 'link', 'add', 'nf0', 'type', 'veth', 'peer', 'name', 'nf0', 'netns', other);
+      plug(one, 'nf0', '192.0.2.1/24');
+      plug(other, 'nf0', '192.0.2.2/24');
+    });
+    return { pair: namespaces, reason };
+  }
+
+  get name() {
+    return this.#name;
+  }
+
+  /** What to run in place of a program, so that it runs inside. */
+  command(program, args) {
+    return ['ip', ['netns', 'exec', this.#name, program, ...args]];
+  }
+
+  /** The same as a file, for those who take the path of a program only. */
+  executable(program) {
+    const path = join(mkdtempSync(join(tmpdir(), 'ninefold-')), 'inside');
+    writeFileSync(path, `#!/bin/sh\nexec ip netns exec '${this.#name}' '${program}' "$@"\n`, { mode: 0o700 });
+    return path;
   }
 
   /** Runs a program inside; gives its exit code. */
   async run(program, args, env) {
-    const child = spawn('ip', ['netns', 'exec', this.#name, program, ...args], { env, stdio: ['ignore', 'inherit', 'inherit'] });
+    const child = spawn(...this.command(program, args), { env, stdio: ['ignore', 'inherit', 'inherit'] });
     const [code, signal] = await once(child, 'exit');
     return code ?? signal;
   }
@@ -51,6 +64,32 @@ export class Namespace {
   delete() {
     ip('netns', 'delete', this.#name);
   }
+}
+
+/** So many namespaces, wired by `wire`; or why there are none. */
+function furnish(count, wire) {
+  if (process.platform !== 'linux') return { reason: 'network namespaces are a thing of Linux' };
+  const namespaces = [];
+  try {
+    while (namespaces.length < count) {
+      const namespace = new Namespace();
+      ip('netns', 'add', namespace.name);
+      namespaces.push(namespace);
+      ip('-n', namespace.name, 'link', 'set', 'lo', 'up');
+    }
+    wire(namespaces.map(({ name }) => name));
+    return { namespaces };
+  } catch (error) {
+    for (const namespace of namespaces) namespace.delete();
+    return { reason: `no network namespace can be made here: ${reasonOf(error)}` };
+  }
+}
+
+function plug(name, device, address) {
+  // An IPv6 address that comes up a second later is a change of network for browsers, which gives up what they are loading.
+  ip('-n', name, 'link', 'set', device, 'addrgenmode', 'none');
+  ip('-n', name, 'address', 'add', address, 'dev', device);
+  ip('-n', name, 'link', 'set', device, 'up');
 }
 
 function ip(...args) {

@@ -8,6 +8,10 @@ export const BINARY = process.env.NINEFOLD_BIN ?? fileURLToPath(new URL('../../.
 /** Log lines that no test expects. */
 const ALARMS = /panicked|"level":"ERROR"|\bERROR\b/;
 
+/** All that were started; what still runs at the end is ended. */
+const children = new Set();
+process.once('exit', () => children.forEach((child) => child.kill('SIGKILL')));
+
 export class Server {
   /** Where it listens, as it says itself. */
   url = '';
@@ -15,19 +19,23 @@ export class Server {
   #options;
   #child;
 
-  /** `env` has settings, as `NINEFOLD_SECTION__FIELD`; `config` is the path of a file of settings. */
+  /**
+   * `env` has settings, as `NINEFOLD_SECTION__FIELD`; `config` is the path of a file of settings; `args` is what else stands on the command line;
+   * `namespace` is where it runs.
+   */
   static async start(options = {}) {
     const server = new Server();
     server.#options = options;
-    await server.#launch('127.0.0.1:0');
+    await server.#launch(options.listen ?? '127.0.0.1:0');
     return server;
   }
 
   async #launch(listen) {
-    const { env = {}, config } = this.#options;
+    const { env = {}, config, args = [], namespace } = this.#options;
     const settings = { NINEFOLD_HTTP__LISTEN: listen, NINEFOLD_MEDIA__PORT: '0', ...env };
-    const args = config ? ['serve', '--config', config] : ['serve'];
-    const child = (this.#child = spawn(BINARY, args, { env: { ...process.env, ...settings }, stdio: ['ignore', 'pipe', 'pipe'] }));
+    const line = ['serve', ...(config ? ['--config', config] : []), ...args];
+    const command = namespace ? namespace.command(BINARY, line) : [BINARY, line];
+    const child = (this.#child = spawn(...command, { env: { ...process.env, ...settings }, stdio: ['ignore', 'pipe', 'pipe'] }));
     this.log = '';
     child.stderr.on('data', (data) => (this.log += data));
     this.url = await new Promise((resolve, reject) => {
@@ -39,12 +47,15 @@ export class Server {
         if (ready) resolve(ready[1]);
       });
     });
+    // A test that has failed does not stop its server: that must not keep the tests from ending.
+    for (const handle of [child, child.stdout, child.stderr]) handle.unref();
+    children.add(child);
   }
 
   /** Asks it to end, and insists that it does so in order. */
   async stop() {
     const { exitCode } = this.#child;
-    const exited = exitCode === null ? once(this.#child, 'exit') : [exitCode, null];
+    const exited = exitCode === null ? this.#exit() : [exitCode, null];
     this.#child.kill('SIGTERM');
     const [code, signal] = await exited;
     if (code !== 0) throw new Error(`The server ended with ${code ?? signal}:\n${this.log}`);
@@ -53,9 +64,14 @@ export class Server {
 
   /** Ends it as a loss of power does. */
   async kill() {
-    const exited = once(this.#child, 'exit');
+    const exited = this.#exit();
     this.#child.kill('SIGKILL');
     await exited;
+  }
+
+  #exit() {
+    this.#child.ref();
+    return once(this.#child, 'exit');
   }
 
   /** Starts it again where it was, after `stop` or `kill`. */

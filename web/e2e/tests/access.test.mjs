@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { join, Person } from '../lib/browser.mjs';
+import { join, part, Person } from '../lib/browser.mjs';
+import { act, confirm } from '../lib/moderate.mjs';
+import { Server } from '../lib/server.mjs';
 import { setUp } from '../lib/setup.mjs';
 import { Tokens } from '../lib/tokens.mjs';
 import { until } from '../lib/until.mjs';
@@ -13,14 +15,6 @@ const open = setUp({ config: tokens.config, env: { NINEFOLD_AUTH__GUESTS: 'join'
 
 const newcomer = (world, name) => Person.open(world.browser, name, { origin: world.server.url });
 const moderator = (world, room) => join(world.browser, world.server, room, 'Ada', { token: tokens.mint(room, 'Ada', { moderate: true }) });
-
-async function part(...people) {
-  for (const person of people) {
-    person.forgiveLostConnections();
-    person.assertNoFaults();
-    await person.close();
-  }
-}
 
 test('a link with a token', TIMEOUT, async () => {
   const token = tokens.mint('team', 'Ada Holm', { moderate: true });
@@ -69,19 +63,6 @@ test('who may only speak is seen to be so', TIMEOUT, async () => {
   await part(ada, bo);
 });
 
-/** The menu of a person in the list of people. */
-async function act(moderator, name, action) {
-  const isOpen = () => moderator.page.evaluate((name) => document.querySelector(`[aria-label="More for ${name}"]`)?.getAttribute('aria-expanded') === 'true', name);
-  if (!(await isOpen())) await moderator.press(`More for ${name}`);
-  await until('the menu', isOpen);
-  const menu = `ul[aria-label="What you can do with ${name}"]`;
-  await moderator.page.locator(`${menu} ::-p-text(${action})`).click();
-}
-
-async function confirm(moderator, action) {
-  await moderator.page.locator(`dialog[open] button[value=yes]::-p-text(${action})`).click();
-}
-
 test('a moderator looks after a room of guests', TIMEOUT, async (t) => {
   const { server } = open;
   const ada = await moderator(open, 'moderated');
@@ -94,7 +75,7 @@ test('a moderator looks after a room of guests', TIMEOUT, async (t) => {
   await t.test('lock', () => lock(ada, open));
   await t.test('lobby', () => lobby(ada, open));
   await t.test('remove', () => remove(ada, bo));
-  await t.test('ban', () => ban(ada, bo));
+  await t.test('ban', () => ban(ada, open));
   await part(ada, bo);
 });
 
@@ -127,8 +108,15 @@ async function sharing(ada, bo) {
   await until('Bo may share', () => bo.page.evaluate((reason) => document.querySelector(reason) === null, reason));
   await bo.press('Share screen');
   await ada.seesAll(["Bo's screen"], 60_000);
-  await bo.press('Stop sharing');
+  const rule = (value) => ada.page.locator('aside fieldset select').fill(value);
+  await rule('moderators');
   await until('the screen is gone', async () => !(await ada.tile("Bo's screen")));
+  await bo.page.waitForSelector(reason);
+  await ada.press('Share screen');
+  await bo.seesAll(["Ada's screen"], 60_000);
+  await ada.press('Stop sharing');
+  await rule('all');
+  await until('Bo may share', () => bo.page.evaluate((reason) => document.querySelector(reason) === null, reason));
 }
 
 async function lock(ada, world) {
@@ -177,11 +165,29 @@ async function remove(ada, bo) {
   await ada.seesAll(['Bo'], 60_000);
 }
 
-/** Last: a guest is banned by address, and all guests here have the same. */
-async function ban(ada, bo) {
-  await act(ada, 'Bo', 'Ban');
+/** By identity: all guests here have the address of this machine, which is never banned. */
+async function ban(ada, world) {
+  const fay = await join(world.browser, world.server, 'moderated', 'Fay', { token: tokens.mint('moderated', 'Fay') });
+  await ada.seesAll(['Fay'], 60_000);
+  await act(ada, 'Fay', 'Ban');
   await confirm(ada, 'Ban');
-  await bo.reads('You were banned');
-  await bo.page.reload();
-  await bo.reads('You were banned');
+  await fay.reads('You were banned');
+  await until('Fay is gone', async () => !(await ada.tile('Fay')));
+  await fay.page.reload();
+  await fay.reads('You were banned');
+  await part(fay);
 }
+
+test('a room may be full', TIMEOUT, async () => {
+  const server = await Server.start({ env: { NINEFOLD_LIMITS__PARTICIPANTS: '1' } });
+  const ada = await join(strict.browser, server, 'full', 'Ada');
+  const bo = await Person.open(strict.browser, 'Bo', { origin: server.url });
+  await bo.knock(server.url, 'full');
+  await bo.reads('The room is full');
+  await ada.press('Leave');
+  await ada.reads('You left');
+  await bo.press('Try again');
+  await bo.find('toolbar', 'Controls').wait();
+  await part(ada, bo);
+  await server.stop();
+});

@@ -273,7 +273,8 @@ export class Publisher extends Emitter<PublisherEvents> {
         await media.accept(answer);
         return this.applyNumbers(tracks, offer.tracks);
       } catch (error) {
-        await media.rollback().catch(() => {});
+        // The server may have taken a lost offer. The next one must name new sections as it did, and one that is rolled back would not.
+        if (!isLost(error)) await media.rollback().catch(() => {});
         // A peer connection that was replaced meanwhile may fail in any way.
         if (!isLost(error) && this.connection?.media === media) throw error;
         // Lost without a gate: it is back already, or it is gone for good.

@@ -4,16 +4,20 @@ export interface ReconnectPolicy {
   delay(attempt: number): number | undefined;
 }
 
-const DELAYS_MS = [0, 300, 1200, 2700, 4800, 7000, 7000, 7000, 7000, 7000];
+const FIRST_DELAYS_MS = [0, 300, 1000];
+/** With the jitter at most three seconds: so soon a server that is back is noticed, and everybody sees each other again within five. */
+const DELAY_MS = 2000;
 /** The first attempts are for one unlucky client; later ones may be those of a whole server, and are spread. */
 const JITTER_FROM = 2;
 const JITTER_MS = 1000;
+/** More than a minute. */
+const ATTEMPTS = 30;
 
 export const DEFAULT_RECONNECT_POLICY: ReconnectPolicy = {
   delay(attempt) {
-    const delay = DELAYS_MS[attempt];
-    if (delay === undefined || attempt < JITTER_FROM) return delay;
-    return delay + Math.random() * JITTER_MS;
+    if (attempt >= ATTEMPTS) return undefined;
+    const delay = FIRST_DELAYS_MS[attempt] ?? DELAY_MS;
+    return attempt < JITTER_FROM ? delay : delay + Math.random() * JITTER_MS;
   },
 };
 
