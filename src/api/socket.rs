@@ -156,6 +156,7 @@ async fn enter<'a>(line: &mut Line, at: At<'a>) -> Result<(Participant<'a>, Serv
             (opened.joined.peer, 0, opened.notices, greeting)
         }
         Said::Resume { id, earlier, seq } => {
+            at.app.admit_resume(at.address).map_err(|error| Unfit { id: Some(id), error })?;
             let unfit = |refusal: Refusal| Unfit { id: Some(id), error: refusal.into() };
             let earlier = earlier.ok_or_else(|| unfit(PeopleError::CannotResume.into()))?;
             let peer = earlier.peer;
