@@ -136,6 +136,9 @@ pub const OFFER_BYTES_MAX: usize = 384 * 1024;
 pub const SIGNAL_BYTES_MAX: usize = 512 * 1024;
 /// Bytes of one WebSocket message that are read at all: what is a little too long can be answered. Longer: the socket is dropped, unread.
 pub const SIGNAL_BYTES_READ_MAX: usize = 2 * SIGNAL_BYTES_MAX;
+/// Bytes that are read of a WebSocket at once. Each socket keeps a buffer of this size for as long as it is open; tungstenite's own choice, 128
+/// KiB, would be 2.6 GB for [`SOCKETS_MAX`]. Larger messages take more turns.
+pub const SIGNAL_READ_BYTES: usize = 16 * 1024;
 /// Tracks named in one `view` message: one for each slot. More: refused.
 pub const VIEW_TRACKS_MAX: usize = SLOTS_PER_PEER_MAX;
 /// Bytes of a REST request's body: a name and a few settings. Longer: refused.
@@ -144,6 +147,9 @@ pub const REST_BODY_BYTES_MAX: usize = 64 * 1024;
 pub const LIST_ROOMS_AT_ONCE: usize = 32;
 /// Signalling sockets of one process: as many as it may have participants and viewers on one machine. More: refused with 503.
 pub const SOCKETS_MAX: usize = 20_000;
+/// Bytes of first messages, of all sockets together, that have come and are not whole: a thousand joins with the longest offers at once. More:
+/// the socket that brings more is dropped.
+pub const ARRIVING_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// One who asks too often is not listened to for so long: ten refusals a second are all that a flood brings about.
 pub const DEAF_TIME: Duration = Duration::from_millis(100);
 /// Connections of one process, whatever they are used for: a signalling socket for each participant, and as many again that load the page.

@@ -11,12 +11,13 @@
 
 use std::net::IpAddr;
 
-use axum::http::header::{FORWARDED, HOST, HeaderMap, ORIGIN};
+use axum::http::header::{FORWARDED, HOST, HeaderMap, ORIGIN, VIA};
 use axum::http::{HeaderName, Uri};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// The client as our proxy names it; nothing if it does not.
 pub fn forwarded_for(headers: &HeaderMap) -> Option<IpAddr> {
@@ -61,7 +62,7 @@ pub fn asks_for_this_machine(uri: &Uri, headers: &HeaderMap) -> bool {
 
 /// Whether a proxy says that it passes on what another sent. The development server of the page says nothing of the kind.
 pub fn came_through_a_proxy(headers: &HeaderMap) -> bool {
-    [FORWARDED, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO].iter().any(|name| headers.contains_key(name))
+    [FORWARDED, VIA, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP].iter().any(|name| headers.contains_key(name))
 }
 
 /// Whether the request comes from our own page or from no page.

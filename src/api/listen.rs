@@ -30,6 +30,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Sleep, sleep};
 
+use super::arriving::Arriving;
 use crate::limits::{ACCEPT_PAUSE, ANSWER_TIMEOUT, CONNECTIONS_MAX, REQUEST_HEAD_BYTES_MAX, REQUEST_HEAD_TIMEOUT};
 use crate::net::crowd::{Crowd, Place};
 use crate::net::tls::Tls;
@@ -71,6 +72,7 @@ impl Edge {
     }
 
     async fn accept(&self, answers: &Answers, stop: &watch::Receiver<bool>, connections: &Arc<Semaphore>) {
+        let arriving = Arc::default();
         let mut is_failing = false;
         while let Ok(permit) = Arc::clone(connections).acquire_owned().await {
             let (stream, address) = match self.listener.accept().await {
@@ -94,7 +96,8 @@ impl Edge {
             };
             let router = if is_refused { &answers.too_many } else { &answers.all };
             let places = Places { _permit: permit, _place: place };
-            let terms = Terms { address, router: router.clone(), is_refused, stop: stop.clone() };
+            let arriving = Arriving::new(&arriving);
+            let terms = Terms { address, router: router.clone(), is_refused, arriving, stop: stop.clone() };
             tokio::spawn(connected(stream, places, self.tls.clone(), terms));
         }
     }
@@ -113,6 +116,7 @@ struct Terms {
     router: Router,
     /// One request is answered, then it is closed.
     is_refused: bool,
+    arriving: Arriving,
     stop: watch::Receiver<bool>,
 }
 
@@ -132,10 +136,10 @@ async fn connected(stream: TcpStream, places: Places, tls: Option<Arc<Tls>>, ter
     // Small messages both ways: waiting to fill a packet would cost a join up to 40 ms.
     let _ = stream.set_nodelay(true);
     let Some(tls) = tls else {
-        return answer(Counted::new(stream, places), terms).await;
+        return answer(Counted::new(stream, places, terms.arriving.clone()), terms).await;
     };
     match tls.accept(stream).await {
-        Ok(stream) => answer(Counted::new(stream, places), terms).await,
+        Ok(stream) => answer(Counted::new(stream, places, terms.arriving.clone()), terms).await,
         // Scanners, and browsers that ask their user about a certificate first.
         Err(error) => tracing::debug!(%error, "a TLS handshake failed"),
     }
@@ -145,10 +149,11 @@ async fn answer<S>(stream: Counted<S>, terms: Terms)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let Terms { address, router, is_refused, stop } = terms;
+    let Terms { address, router, is_refused, arriving, stop } = terms;
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(address));
+        request.extensions_mut().insert(arriving.clone());
         router.call(request)
     });
     let mut http = http1::Builder::new();
@@ -177,13 +182,14 @@ struct Places {
 struct Counted<S> {
     stream: S,
     _places: Places,
+    arriving: Arriving,
     /// Runs since something could not be written.
     stuck: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Counted<S> {
-    fn new(stream: S, places: Places) -> Counted<S> {
-        Counted { stream, _places: places, stuck: None }
+    fn new(stream: S, places: Places, arriving: Arriving) -> Counted<S> {
+        Counted { stream, _places: places, arriving, stuck: None }
     }
 
     /// Passes on how a write went, unless nothing was taken for too long. HTTP has a time for each request to come, but none for an answer to
@@ -200,7 +206,10 @@ impl<S> Counted<S> {
 
 impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        let is_too_much = !self.arriving.take(buffer.filled().len() - before);
+        if is_too_much { Poll::Ready(Err(io::Error::from(io::ErrorKind::OutOfMemory))) } else { read }
     }
 }
 

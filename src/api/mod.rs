@@ -7,9 +7,10 @@
 //! openapi   the document about both                 extract    what handlers take from a request
 //! serve     the process: start, listen, stop        line       a WebSocket with our times and limits
 //! listen    connections, within limits, with TLS    client     where a request comes from
-//! invitation  the address for other devices
+//! invitation  the address for other devices          arriving   what first messages may take of the memory
 //! ```
 
+mod arriving;
 mod client;
 pub mod error;
 mod extract;

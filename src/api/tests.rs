@@ -498,9 +498,14 @@ async fn a_proxy_that_the_settings_do_not_know_is_refused() {
     for settings in ["", &keys, announced] {
         let server = Server::start_with(settings).await;
         let expected = if settings == announced { 200 } else { 403 };
-        for header in
-            ["Forwarded: for=192.0.2.1", "X-Forwarded-For: 192.0.2.1", "x-forwarded-host: meet.example", "X-Forwarded-Proto: https"]
-        {
+        for header in [
+            "Forwarded: for=192.0.2.1",
+            "X-Forwarded-For: 192.0.2.1",
+            "x-forwarded-host: meet.example",
+            "X-Forwarded-Proto: https",
+            "X-Real-IP: 192.0.2.1",
+            "Via: 1.1 proxy",
+        ] {
             let (status, _, body) = server.http("GET", "/livez", &format!("{header}\r\n"), "").await;
             assert_eq!(status, expected, "{settings} {header}");
             assert!(status == 200 || (body.contains("foreign_host") && body.contains("http.behind_proxy")), "{body}");
