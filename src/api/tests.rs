@@ -638,7 +638,7 @@ async fn who_does_not_answer_a_ping_is_away_soon() {
     let begun = Instant::now();
     let noticed = PING_EVERY + PONG_TIMEOUT + AWAY_AFTER;
     let told = timeout(noticed + Duration::from_secs(5), other.hear()).await.expect("it is noticed");
-    assert_eq!(told["event"], json!({ "kind": "participant_away", "participant": silent, "away": true }));
+    assert_eq!(told["event"], json!({ "kind": "participants_away", "participants": [silent], "away": true }));
     assert!(begun.elapsed() >= PONG_TIMEOUT, "{:?}", begun.elapsed());
     // And who does answer stays: `other` did nothing else for three pings.
     other.say(json!({ "type": "chat", "id": 1, "text": "still here" })).await;
