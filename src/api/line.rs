@@ -61,7 +61,6 @@ impl Line {
     }
 
     /// Counts what comes until the first message is whole.
-    #[expect(dead_code, reason = "the socket calls it when it opens; goes with the line that does")]
     pub fn weigh(&mut self, arriving: Arriving) {
         arriving.begin();
         self.arriving = Some(arriving);

@@ -16,7 +16,10 @@ pub const PATH: &str = "/api/v1/openapi.json";
         title = "Ninefold",
         description = "Rooms and participants of a Ninefold media server. A response that is no success is \
                        `{\"error\":{\"code\",\"message\"}}`: codes are stable and for programs, messages are for persons. \
-                       `src/api/protocol.md` lists all codes and describes the signalling.",
+                       `src/api/protocol.md` lists all codes and describes the signalling. Unless the server is open to its own machine, each request \
+                       needs `Authorization: Bearer` with a token of an admin or, below a room, of a moderator of that room: without one it \
+                       answers 401 `token_needed`, with one that is not good 401 (`bad_token`, `token_expired`, `token_early`), and with one that does \
+                       not allow this 403 (`not_allowed`, `wrong_room`).",
     ),
     paths(
         rest::list_rooms,

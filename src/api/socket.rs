@@ -11,6 +11,7 @@
 
 use std::net::IpAddr;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{WebSocketUpgrade, close_code};
@@ -19,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::App;
+use super::arriving::Arriving;
 use super::error::{Code, Error, ErrorResponse};
 use super::extract::{ClientAddress, InRoom, OwnOrigin};
 use super::line::{End, Heard, Line};
@@ -26,7 +28,7 @@ use super::protocol::ServerMessage;
 use super::translate::{Said, Unfit, Wish, said, wire_answered, wire_joined, wire_notice};
 use crate::auth::Secret;
 use crate::id::{PeerId, RoomName};
-use crate::limits::{DEAF_TIME, JOIN_TIMEOUT, POST_COST, SIGNAL_BYTES_READ_MAX};
+use crate::limits::{DEAF_TIME, JOIN_TIMEOUT, POST_COST, SIGNAL_BYTES_READ_MAX, SIGNAL_READ_BYTES};
 use crate::metrics::Metrics;
 use crate::people::{LeaveReason, PeopleError, Profile};
 use crate::rate::Bucket;
@@ -54,12 +56,16 @@ pub async fn connect(
     _: OwnOrigin,
     ClientAddress(address): ClientAddress,
     InRoom(room): InRoom,
+    Extension(arriving): Extension<Arriving>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Error> {
     let upgrade = upgrade.map_err(|_| Error::new(Code::NotWebSocket, "this address speaks WebSocket only"))?;
     let place = app.take_socket(address)?;
+    let upgrade = upgrade.read_buffer_size(SIGNAL_READ_BYTES);
     Ok(upgrade.max_message_size(SIGNAL_BYTES_READ_MAX).max_frame_size(SIGNAL_BYTES_READ_MAX).on_upgrade(async move |socket| {
-        serve(Line::new(socket, app.sfu.limits().message_bytes), At { app: &app, room: &room, address }).await;
+        let mut line = Line::new(socket, app.sfu.limits().message_bytes);
+        line.weigh(arriving);
+        serve(line, At { app: &app, room: &room, address }).await;
         drop(place);
     }))
 }

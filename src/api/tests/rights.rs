@@ -481,3 +481,26 @@ async fn a_lobby_that_is_turned_off_lets_in() {
     ask(&mut host, json!({ "type": "settings", "id": 3, "lobby": false })).await;
     assert_eq!(kim.hear().await["type"], "joined");
 }
+
+#[tokio::test]
+async fn an_operator_may_allow_less() {
+    let server = Server::start_with("[limits]\nmessage_bytes = 2000\nmetadata_bytes = 10\nslots = 1\nviewers = 1").await;
+    let (mut client, _) = join_as(&server, "a", json!({ "metadata": "x".repeat(10) })).await;
+    client.say(json!({ "type": "update", "id": 2, "metadata": "x".repeat(11) })).await;
+    assert_eq!(client.refused().await, (json!(2), json!("bad_metadata")));
+    client.send(" ".repeat(2_001)).await;
+    assert_eq!(client.refused().await, (Value::Null, json!("too_large")));
+    let (_, refused) = join_as(&server, "a", json!({ "metadata": "x".repeat(11) })).await;
+    assert_eq!(refused["error"]["code"], "bad_metadata");
+    let (_viewer, joined) = join_as(&server, "a", json!({ "role": "viewer" })).await;
+    assert_eq!(joined["type"], "joined");
+    let (_, refused) = join_as(&server, "a", json!({ "role": "viewer" })).await;
+    assert_eq!(refused["error"]["code"], "room_full");
+    let two_slots = format!(
+        "{}{}",
+        OFFER.replace("BUNDLE 0", "BUNDLE 0 1"),
+        OFFER[OFFER.find("m=audio").expect("a section")..].replace("a=mid:0", "a=mid:1")
+    );
+    let (_, refused) = join_as(&server, "a", json!({ "offer": two_slots })).await;
+    assert_eq!(refused["error"]["code"], "too_many_slots");
+}
