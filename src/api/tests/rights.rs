@@ -32,14 +32,7 @@ async fn with_guests(more: &str) -> Server {
 
 /// Says `join`, and what came of it.
 async fn try_join(server: &Server, room: &str, token: Option<&str>) -> (Client, Value) {
-    let mut client = server.dial(room).await;
-    let mut join = json!({ "type": "join", "id": 1, "name": "Kim", "offer": OFFER });
-    if let Some(token) = token {
-        join["token"] = json!(token);
-    }
-    client.say(join).await;
-    let answer = client.hear().await;
-    (client, answer)
+    join_as(server, room, token.map_or(json!({}), |token| json!({ "token": token }))).await
 }
 
 #[tokio::test]
@@ -367,7 +360,10 @@ fn with_camera() -> String {
 
 /// Says `join` with more fields.
 async fn join_as(server: &Server, room: &str, more: Value) -> (Client, Value) {
-    let mut client = server.dial(room).await;
+    say_join(server.dial(room).await, more).await
+}
+
+async fn say_join(mut client: Client, more: Value) -> (Client, Value) {
     let mut join = json!({ "type": "join", "id": 1, "name": "Kim", "offer": OFFER });
     for (key, value) in more.as_object().expect("an object") {
         join[key] = value.clone();
@@ -440,16 +436,7 @@ async fn a_permit_holds_for_one_who_comes_back() {
 async fn a_ban_finds_every_connection_and_outlives_a_rejoin() {
     let server = with_guests("[http]\nbehind_proxy = true").await;
     // Each from an address that the proxy names.
-    let dial = async |from: &str, more: Value| {
-        let mut client = server.dial_from("a", from).await;
-        let mut join = json!({ "type": "join", "id": 1, "name": "Kim", "offer": OFFER });
-        for (key, value) in more.as_object().expect("an object") {
-            join[key] = value.clone();
-        }
-        client.say(join).await;
-        let answer = client.hear().await;
-        (client, answer)
-    };
+    let dial = async |from: &str, more: Value| say_join(server.dial_from("a", from).await, more).await;
     let (mut host, _) = dial("192.0.2.1", json!({ "token": token(of("a", true)) })).await;
     let (mut eve, joined) = dial("203.0.113.5", json!({})).await;
     let (mut watching, viewer) = dial("203.0.113.5", json!({ "role": "viewer" })).await;

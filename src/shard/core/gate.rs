@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::Core;
-use crate::id::{PeerId, RoomName};
+use crate::id::{PeerId, RoomName, TrackId};
 use crate::people::{Doorway, Input, Knock, LeaveReason, PeopleError, Profile};
 use crate::shard::command::{Answered, Earlier, Moderation, Notice, Refusal};
 use crate::shard::hall::Hall;
@@ -108,7 +108,7 @@ impl Core {
 }
 
 /// Mutes one track of somebody, or all.
-fn mute(hall: &mut Hall, peer: PeerId, track: Option<crate::id::TrackId>, by: Option<PeerId>, now: Instant) -> Result<(), Refusal> {
+fn mute(hall: &mut Hall, peer: PeerId, track: Option<TrackId>, by: Option<PeerId>, now: Instant) -> Result<(), Refusal> {
     let participant = hall.people.participant(peer).ok_or(PeopleError::NoParticipant(peer))?;
     let tracks: Vec<_> = participant.tracks.iter().map(|info| info.track).filter(|one| track.is_none_or(|track| *one == track)).collect();
     if let Some(track) = track.filter(|_| tracks.is_empty()) {

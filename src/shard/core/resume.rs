@@ -12,10 +12,9 @@ use crate::shard::command::{Earlier, Notice, Refusal};
 impl Core {
     /// Somebody's signalling is lost. Which connection of theirs: one that was replaced takes nothing with it.
     pub fn lost(&mut self, room: &RoomName, peer: PeerId, attachment: u32, now: Instant) -> Result<(), Refusal> {
-        let key = self.hall_of(room, peer)?;
+        self.hall_of(room, peer)?;
         if self.members.get(&peer).is_some_and(|member| member.attachment == attachment) {
-            self.in_hall(key, now, |hall| hall.people.handle(Input::Lost { peer }, now))??;
-            self.settle(key, now);
+            self.lost_reader(peer, now);
         }
         Ok(())
     }
