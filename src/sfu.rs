@@ -20,7 +20,7 @@ use crate::metrics::Metrics;
 use crate::net::interfaces;
 use crate::people::{Doorway, Knock, LeaveReason, Snapshot};
 pub use crate::shard::command::{
-    Action, Declared, Earlier, Entry, Joined, Moderation, Notice, NumberedSection, Refusal, RoomInfo, RoomOptions,
+    Action, Declared, Earlier, Entry, Joined, LayerReport, Moderation, Notice, NumberedSection, Refusal, RoomInfo, RoomOptions,
 };
 use crate::shard::command::{Answered, Arrival, Command};
 use crate::shard::{self, ShardConfig, ShardHandle};
@@ -76,6 +76,11 @@ pub enum Request {
         /// Why.
         reason: LeaveReason,
     },
+    /// See what is sent to a participant. Answered by [`Response::Layers`].
+    Layers {
+        /// To whom.
+        peer: PeerId,
+    },
     /// Look at it. Answered by [`Response::Room`].
     Inspect,
     /// See who is in it. Answered by [`Response::Roster`].
@@ -94,6 +99,8 @@ pub enum Response {
         /// The participant's tracks, all of them.
         tracks: Vec<NumberedSection>,
     },
+    /// What is sent.
+    Layers(LayerReport),
     /// To an inspection.
     Room(RoomInfo),
     /// Who is in it, and in its lobby.
@@ -300,6 +307,9 @@ impl Sfu {
             Request::Leave { peer, attachment, reason } => {
                 self.ask(self.find(&room)?, |reply| Command::Leave { room, peer, attachment, reason, reply }).await??;
                 Ok(Response::Done)
+            }
+            Request::Layers { peer } => {
+                Ok(Response::Layers(self.ask(self.find(&room)?, |reply| Command::Layers { room, peer, reply }).await??))
             }
             Request::Roster => Ok(Response::Roster(self.ask(self.find(&room)?, |reply| Command::Roster { room, reply }).await??)),
             Request::Inspect => Ok(Response::Room(self.ask(self.find(&room)?, |reply| Command::Inspect { room, reply }).await??)),

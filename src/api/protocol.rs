@@ -107,6 +107,37 @@ pub enum View {
     },
 }
 
+/// What a client wants to see in one of its video slots, as the page shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(deny_unknown_fields)]
+pub struct Wish {
+    /// The slot's `a=mid`.
+    pub mid: String,
+    /// The track that is meant. If the slot shows another one by now, the wish is void.
+    pub track: u32,
+    /// Width of the picture on the screen in device pixels; absent: any.
+    #[serde(default)]
+    #[ts(optional)]
+    pub width: Option<u32>,
+    /// Its height; absent: any.
+    #[serde(default)]
+    #[ts(optional)]
+    pub height: Option<u32>,
+    /// Whether it is in sight. What is not is not sent.
+    #[serde(default = "yes")]
+    pub visible: bool,
+    /// Which slots come first when not everything fits: the higher. Shared screens and pinned tracks come before all others.
+    #[serde(default)]
+    pub priority: u8,
+    /// Not wanted for now, though in sight.
+    #[serde(default)]
+    pub paused: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
 /// What a client says. `id` is chosen by the client and comes back in the answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
@@ -176,6 +207,18 @@ pub enum ClientMessage {
         id: u32,
         /// The choice.
         view: View,
+    },
+    /// How one's video slots are shown: the server sends the layers that fit. A slot whose track changes forgets its wish.
+    Wishes {
+        /// Comes back in the answer.
+        id: u32,
+        /// Those that changed.
+        slots: Vec<Wish>,
+    },
+    /// What is sent in one's slots, and why it is not more. Answered by `layers`.
+    Layers {
+        /// Comes back in the answer.
+        id: u32,
     },
     /// Write to everybody, or to one participant.
     Chat {
@@ -352,6 +395,81 @@ pub enum SlotReason {
     Codec,
     /// The track is muted.
     Muted,
+    /// The receiver's network does not carry it.
+    Bandwidth,
+    /// The receiver does not want it now: paused, or out of sight.
+    Paused,
+}
+
+/// One layer of a track.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+pub struct Layer {
+    /// Simulcast encoding or spatial layer, 0 the smallest.
+    pub spatial: u8,
+    /// Temporal layer, 0 the slowest.
+    pub temporal: u8,
+    /// Width of its picture, once it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub width: Option<u32>,
+    /// Its height.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub height: Option<u32>,
+    /// What it takes, in kbit/s.
+    pub kbps: u32,
+}
+
+/// Why no better layer is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LayerLimit {
+    /// The receiver's network does not carry it.
+    Bandwidth,
+    /// The publisher does not send it now.
+    NotPublished,
+    /// It is shown so small that a better one would not be seen.
+    Size,
+    /// The receiver does not want it now: paused, or out of sight.
+    Paused,
+    /// The receiver did not offer the track's codec.
+    Codec,
+    /// The track is muted.
+    Muted,
+}
+
+/// What is sent in one slot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+pub struct SlotLayers {
+    /// The slot's `a=mid`.
+    pub mid: String,
+    /// The track.
+    pub track: u32,
+    /// Its codec, once it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub codec: Option<String>,
+    /// What is sent; absent: nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub sent: Option<Layer>,
+    /// What would be sent if the network carried everything; absent: nothing is wanted or known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub wished: Option<Layer>,
+    /// Why it is not the publisher's best; absent: it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub limit: Option<LayerLimit>,
+}
+
+/// Which encodings of an own track anybody watches.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct TrackEncodings {
+    /// The track.
+    pub track: u32,
+    /// For each encoding in the order of the offer's rids (one where there are none): whether it is to be sent.
+    pub active: Vec<bool>,
 }
 
 /// What one receive section of the client shows.
@@ -611,6 +729,22 @@ pub enum ServerMessage {
         /// Only those that changed.
         slots: Vec<Slot>,
     },
+    /// The answer to `layers`.
+    Layers {
+        /// Of the request.
+        id: u32,
+        /// What the way to this client is estimated to carry, in kbit/s; absent: not known yet.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[ts(optional)]
+        estimate_kbps: Option<u32>,
+        /// Every slot with a source.
+        slots: Vec<SlotLayers>,
+    },
+    /// Own tracks of which other encodings are watched than before: those that nobody watches need not be sent.
+    Encodings {
+        /// Only those that changed.
+        tracks: Vec<TrackEncodings>,
+    },
     /// Who is speaking now, loudest first.
     Speakers {
         /// All of them; empty: silence.
@@ -737,7 +871,8 @@ mod tests {
             assert_eq!(serde_json::from_value::<ClientMessage>(written.clone()).expect("it is read again"), message);
             // What an example leaves out is written with its default; what it has must come out again.
             let value: Value = serde_json::from_str(example).expect("it was read before");
-            for (key, part) in value.as_object().expect("an object").iter().filter(|(key, _)| *key != "tracks") {
+            for (key, part) in value.as_object().expect("an object").iter().filter(|(key, _)| !["tracks", "slots"].contains(&key.as_str()))
+            {
                 assert_eq!(&written[key], part, "{key} in {example}");
             }
             values.push(value);
@@ -821,6 +956,7 @@ mod tests {
             limits::LAYERS_PER_TRACK_MAX,
             limits::SLOTS_PER_PEER_MAX,
             limits::VIEW_TRACKS_MAX,
+            limits::SLOTS_PER_PEER_MAX,
             limits::DISPLAY_NAME_CHARS_MAX,
             limits::METADATA_BYTES_MAX,
             limits::CHAT_CHARS_MAX,
@@ -843,8 +979,8 @@ mod tests {
                 text.push_str(&format!("\n{}", laid_out(&format!("{docs}export {}", $name::decl(&ts_rs::Config::new())))));
             )*};
         }
-        declare!(Source Role RoomMode VideoCodec Publishable PublishedSection View ClientMessage Track Participant Settings Rights Waiting);
-        declare!(EndedTrack SectionTrack SlotReason Slot Speaker LeaveReason RoomEvent ErrorBody ServerMessage Room NewRoom NewSettings);
+        declare!(Source Role RoomMode VideoCodec Publishable PublishedSection View Wish ClientMessage Track Participant Settings Rights Waiting);
+        declare!(EndedTrack SectionTrack SlotReason Slot Layer LayerLimit SlotLayers TrackEncodings Speaker LeaveReason RoomEvent ErrorBody ServerMessage Room NewRoom NewSettings);
         declare!(ParticipantChange MuteRequest);
         text
     }

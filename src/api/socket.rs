@@ -25,7 +25,7 @@ use super::error::{Code, Error, ErrorResponse};
 use super::extract::{ClientAddress, InRoom, OwnOrigin};
 use super::line::{End, Heard, Line};
 use super::protocol::ServerMessage;
-use super::translate::{Said, Unfit, Wish, said, wire_answered, wire_joined, wire_notice};
+use super::translate::{Said, Unfit, Wish, said, wire_answered, wire_joined, wire_layers, wire_notice};
 use crate::auth::Secret;
 use crate::id::{PeerId, RoomName};
 use crate::limits::{DEAF_TIME, JOIN_TIMEOUT, POST_COST, SIGNAL_BYTES_READ_MAX, SIGNAL_READ_BYTES};
@@ -169,7 +169,7 @@ async fn enter<'a>(line: &mut Line, at: At<'a>) -> Result<(Participant<'a>, Serv
             let Resumed { attachment, notices } = sfu.resume(room, earlier, seq).await.map_err(unfit)?;
             (peer, attachment, notices, ServerMessage::Resumed { id })
         }
-        Said::Offer { id, .. } | Said::Act { id, .. } | Said::Moderate { id, .. } => {
+        Said::Offer { id, .. } | Said::Act { id, .. } | Said::Layers { id } | Said::Moderate { id, .. } => {
             return Err(turned(Some(id), Code::JoinFirst, "the first message must be a join or a resume"));
         }
         Said::Leave => return Err(Turned::Gone(End::Closed(None))),
@@ -215,7 +215,7 @@ async fn wait(line: &mut Line, knocked: &mut Knocked, id: u32) -> Result<(), Tur
             },
             notice = knocked.notices.recv() => match notice {
                 Some(Notice::Admitted) => return Ok(()),
-                Some(Notice::Event(_) | Notice::Slots(_) | Notice::Speakers(_)) => {}
+                Some(Notice::Event(_) | Notice::Slots(_) | Notice::Encodings(_) | Notice::Speakers(_)) => {}
                 Some(Notice::NotAdmitted | Notice::Closed(_)) | None => {
                     return Err(turned(Some(id), Code::NotAdmitted, "you were not let in"));
                 }
@@ -267,6 +267,7 @@ impl Participant<'_> {
             Ok(Said::Leave) => return None,
             Ok(Said::Offer { id, offer, declared }) => (id, Request::Offer { peer: self.peer, offer, declared }),
             Ok(Said::Act { id, action }) => (id, Request::Act { peer: self.peer, action }),
+            Ok(Said::Layers { id }) => (id, Request::Layers { peer: self.peer }),
             Ok(Said::Moderate { id, what }) => (id, Request::Moderate { by, what }),
             Ok(Said::Join { id, .. } | Said::Resume { id, .. }) => {
                 return Some(Error::new(Code::JoinedAlready, "this connection has joined already").to_message(Some(id)));
@@ -280,6 +281,7 @@ impl Participant<'_> {
         Some(match self.sfu.command(self.room, request).await {
             Ok(Answer::Done) => ServerMessage::Done { id },
             Ok(Answer::Answered { answer, tracks }) => wire_answered(id, answer, &tracks),
+            Ok(Answer::Layers(report)) => wire_layers(id, report),
             // Nothing above asks for a room.
             Ok(Answer::Room(_) | Answer::Roster(_)) => {
                 Error::new(Code::ServerError, "the answer is to another question").to_message(Some(id))

@@ -7,10 +7,12 @@ use super::protocol as wire;
 use super::protocol::{ClientMessage, ServerMessage};
 use crate::auth::{Publish, Rights, Secret};
 use crate::id::{PeerId, TrackId};
-use crate::limits::{MESSAGE_COST, OFFER_COST, OFFER_SECTIONS_MAX, POST_COST, VIEW_TRACKS_MAX};
+use crate::limits::{MESSAGE_COST, OFFER_COST, OFFER_SECTIONS_MAX, POST_COST, SLOTS_PER_PEER_MAX, VIEW_TRACKS_MAX};
 use crate::people::{Event, LeaveReason, Numbered, Participant, Settings, SettingsChange, Source, TrackInfo, Waiting};
-use crate::room::{Filler, SlotReason, SlotState, Speaker, View};
-use crate::sfu::{Action, Declared, Earlier, Joined, Moderation, Notice, NumberedSection, Opened, RoomInfo, RoomOptions, VideoCodec};
+use crate::room::{Filler, LayerInfo, LayerLimit, SlotLayers, SlotReason, SlotState, Speaker, View, Wish as SlotWish};
+use crate::sfu::{
+    Action, Declared, Earlier, Joined, LayerReport, Moderation, Notice, NumberedSection, Opened, RoomInfo, RoomOptions, VideoCodec,
+};
 
 /// What a client said, in our words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +53,11 @@ pub enum Said {
         /// What.
         what: Moderation,
     },
+    /// See what is sent in the own slots.
+    Layers {
+        /// Of the request.
+        id: u32,
+    },
     /// Something else.
     Act {
         /// Of the request.
@@ -86,10 +93,10 @@ impl Said {
             Said::Join { .. } | Said::Offer { .. } => OFFER_COST,
             Said::Resume { .. } | Said::Moderate { .. } => POST_COST,
             Said::Act { action, .. } => match action {
-                Action::View(_) => MESSAGE_COST,
+                Action::View(_) | Action::Wishes(_) => MESSAGE_COST,
                 Action::Mute { .. } | Action::Chat { .. } | Action::Hand(_) | Action::Update { .. } => POST_COST,
             },
-            Said::Leave => MESSAGE_COST,
+            Said::Layers { .. } | Said::Leave => MESSAGE_COST,
         }
     }
 }
@@ -124,6 +131,11 @@ pub fn said(text: &str) -> Result<Said, Unfit> {
             let view = view(wish).map_err(|error| Unfit { id: Some(id), error })?;
             Ok(Said::Act { id, action: Action::View(view) })
         }
+        ClientMessage::Wishes { id, slots } => {
+            let wishes = wishes(slots).map_err(|error| Unfit { id: Some(id), error })?;
+            Ok(Said::Act { id, action: Action::Wishes(wishes) })
+        }
+        ClientMessage::Layers { id } => Ok(Said::Layers { id }),
         ClientMessage::Chat { id, text, to } => Ok(Said::Act { id, action: Action::Chat { to: to.map(PeerId), text } }),
         ClientMessage::Hand { id, raised } => Ok(Said::Act { id, action: Action::Hand(raised) }),
         ClientMessage::Update { id, name, metadata } => {
@@ -227,6 +239,16 @@ fn view(view: wire::View) -> Result<View, Error> {
     }
 }
 
+fn wishes(slots: Vec<wire::Wish>) -> Result<Vec<(String, TrackId, SlotWish)>, Error> {
+    if slots.len() > SLOTS_PER_PEER_MAX {
+        return Err(Error::new(Code::BadView, format!("wishes are for at most {SLOTS_PER_PEER_MAX} slots")));
+    }
+    let wish = |wire::Wish { mid, track, width, height, visible, priority, paused }| {
+        (mid, TrackId(track), SlotWish { size: (width, height), visible, priority, paused })
+    };
+    Ok(slots.into_iter().map(wish).collect())
+}
+
 fn source(source: wire::Source) -> Source {
     match source {
         wire::Source::Camera => Source::Camera,
@@ -323,6 +345,48 @@ pub fn wire_answered(id: u32, answer: String, tracks: &[NumberedSection]) -> Ser
     ServerMessage::Answered { id, answer, tracks: wire_sections(tracks) }
 }
 
+/// The answer to `layers`.
+pub fn wire_layers(id: u32, report: LayerReport) -> ServerMessage {
+    let LayerReport { estimate, slots } = report;
+    ServerMessage::Layers { id, estimate_kbps: estimate.map(kbps), slots: slots.into_iter().map(wire_slot_layers).collect() }
+}
+
+/// What is sent in a slot, as signalling and REST show it.
+pub fn wire_slot_layers((mid, slot): (String, SlotLayers)) -> wire::SlotLayers {
+    let SlotLayers { slot: _, track, codec, sent, wished, limit } = slot;
+    let layer = |LayerInfo { layer, size, bps }| wire::Layer {
+        spatial: layer.spatial,
+        temporal: layer.temporal,
+        width: size.map(|(width, _)| width.into()),
+        height: size.map(|(_, height)| height.into()),
+        kbps: kbps(bps),
+    };
+    wire::SlotLayers {
+        mid,
+        track: track.0,
+        codec: codec.map(|codec| codec.name().to_owned()),
+        sent: sent.map(layer),
+        wished: wished.map(layer),
+        limit: limit.map(wire_limit),
+    }
+}
+
+fn wire_limit(limit: LayerLimit) -> wire::LayerLimit {
+    match limit {
+        LayerLimit::NotPublished => wire::LayerLimit::NotPublished,
+        LayerLimit::Size => wire::LayerLimit::Size,
+        LayerLimit::Bandwidth | LayerLimit::Slot(SlotReason::Bandwidth) => wire::LayerLimit::Bandwidth,
+        LayerLimit::Slot(SlotReason::Paused) => wire::LayerLimit::Paused,
+        LayerLimit::Slot(SlotReason::Codec) => wire::LayerLimit::Codec,
+        LayerLimit::Slot(SlotReason::Muted) => wire::LayerLimit::Muted,
+    }
+}
+
+/// Rounded, as a person reads it.
+fn kbps(bps: u64) -> u32 {
+    u32::try_from((bps + 500) / 1_000).unwrap_or(u32::MAX)
+}
+
 /// What a participant is told unasked. `None`: it is for those who wait, and nobody waits who is in.
 pub fn wire_notice(notice: Notice) -> Option<ServerMessage> {
     Some(match notice {
@@ -331,6 +395,10 @@ pub fn wire_notice(notice: Notice) -> Option<ServerMessage> {
             ServerMessage::Event { seq: *seq, event: wire_event(event) }
         }
         Notice::Slots(slots) => ServerMessage::Slots { slots: slots.into_iter().map(wire_slot).collect() },
+        Notice::Encodings(tracks) => {
+            let tracks = tracks.into_iter().map(|(track, active)| wire::TrackEncodings { track: track.0, active });
+            ServerMessage::Encodings { tracks: tracks.collect() }
+        }
         Notice::Speakers(speakers) => {
             let speakers = speakers.iter().map(|Speaker { peer, level }| wire::Speaker { participant: peer.0, level: *level });
             ServerMessage::Speakers { speakers: speakers.collect() }
@@ -386,6 +454,8 @@ fn wire_slot((mid, state): (String, SlotState)) -> wire::Slot {
     let reason = reason.map(|reason| match reason {
         SlotReason::Codec => wire::SlotReason::Codec,
         SlotReason::Muted => wire::SlotReason::Muted,
+        SlotReason::Paused => wire::SlotReason::Paused,
+        SlotReason::Bandwidth => wire::SlotReason::Bandwidth,
     });
     let (track, participant) = source.map(|(track, peer)| (track.0, peer.0)).unzip();
     wire::Slot { mid, track, participant, first_timestamp, reason }

@@ -1,7 +1,9 @@
 //! What a room is told, and what it says.
 
+use std::sync::Arc;
+
 use crate::id::{LayerIndex, PeerId, SlotIndex, TrackId};
-use crate::rtp::{Codec, Kind, Rewritten};
+use crate::rtp::{Codec, Kind, Layer, Packet, Rewritten};
 
 /// A published track as the room needs to know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +41,26 @@ pub enum View {
     },
     /// Exactly these, as many as there are slots.
     Tracks(Vec<TrackId>),
+}
+
+/// How a receiver shows one of its video slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wish {
+    /// Size of the picture in device pixels; `None`: any.
+    pub size: (Option<u32>, Option<u32>),
+    /// In sight.
+    pub visible: bool,
+    /// The higher comes first when not everything fits.
+    pub priority: u8,
+    /// Not wanted for now.
+    pub paused: bool,
+}
+
+impl Default for Wish {
+    /// In sight, and of any size.
+    fn default() -> Wish {
+        Wish { size: (None, None), visible: true, priority: 0, paused: false }
+    }
 }
 
 /// Which policy fills slots by default.
@@ -125,6 +147,24 @@ pub enum Input {
         /// What.
         view: View,
     },
+    /// A receiver says how it shows a slot. Void if the slot shows another track by now.
+    Wish {
+        /// Who.
+        peer: PeerId,
+        /// Which slot.
+        slot: SlotIndex,
+        /// The track that is meant.
+        track: TrackId,
+        /// How.
+        wish: Wish,
+    },
+    /// What the way to a receiver carries.
+    Estimate {
+        /// Whose.
+        peer: PeerId,
+        /// Bits in a second, whole datagrams.
+        bps: u64,
+    },
     /// A receiver asks for a keyframe (PLI or FIR).
     KeyframeRequest {
         /// Who.
@@ -164,6 +204,51 @@ pub enum SlotReason {
     Codec,
     /// The track is muted.
     Muted,
+    /// The receiver does not want it now.
+    Paused,
+    /// The way to the receiver does not carry it.
+    Bandwidth,
+}
+
+/// One layer of a track as it is now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LayerInfo {
+    /// Which.
+    pub layer: Layer,
+    /// Width and height of its picture, once they are known.
+    pub size: Option<(u16, u16)>,
+    /// What it takes with the layers below it, in bits a second.
+    pub bps: u64,
+}
+
+/// Why no better layer is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LayerLimit {
+    /// The way to the receiver does not carry it.
+    Bandwidth,
+    /// The publisher does not send it now.
+    NotPublished,
+    /// It is shown so small that a better one would not be seen.
+    Size,
+    /// Nothing can be sent.
+    Slot(SlotReason),
+}
+
+/// What one slot sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotLayers {
+    /// Which slot.
+    pub slot: SlotIndex,
+    /// Its source.
+    pub track: TrackId,
+    /// The source's codec, once it is known.
+    pub codec: Option<Codec>,
+    /// What is sent.
+    pub sent: Option<LayerInfo>,
+    /// What would be sent if the way carried everything.
+    pub wished: Option<LayerInfo>,
+    /// Why it is not the publisher's best.
+    pub limit: Option<LayerLimit>,
 }
 
 /// What a slot shows.
@@ -207,6 +292,24 @@ pub enum Output {
         /// What it is now.
         state: SlotState,
     },
+    /// Which encodings of a track anybody watches changed.
+    Encodings {
+        /// Whose track.
+        publisher: PeerId,
+        /// Which track.
+        track: TrackId,
+        /// For each of its encodings.
+        active: Vec<bool>,
+    },
+    /// What would be sent to a receiver if its way carried everything changed, in bits a second.
+    Want {
+        /// To whom.
+        peer: PeerId,
+        /// How much; 0: nothing.
+        bps: u64,
+    },
+    /// Packets that are kept of a track's last keyframe on, for one who comes in the middle.
+    Replay(Vec<(Forward, Arc<Packet>)>),
     /// Who speaks, loudest first; said when it changes, at most five times a second.
     Speakers(Vec<Speaker>),
 }

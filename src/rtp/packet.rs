@@ -38,6 +38,19 @@ pub enum Kind {
     Video,
 }
 
+impl Codec {
+    /// Lower case, as in `video_codec`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Codec::Opus => "opus",
+            Codec::Vp8 => "vp8",
+            Codec::Vp9 { .. } => "vp9",
+            Codec::H264 { .. } => "h264",
+            Codec::Av1 { .. } => "av1",
+        }
+    }
+}
+
 impl Kind {
     /// RTP clock ticks a second.
     pub fn clock_rate(self) -> u32 {

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::auth::{Publish, Rights, Secret};
 use crate::id::{PeerId, RoomName, TrackId};
 use crate::people::{Doorway, Knock, LeaveReason, Numbered, PeopleError, Profile, Settings, SettingsChange, Snapshot, Source};
-use crate::room::{Filler, RoomError, SlotState, Speaker, View};
+use crate::room::{Filler, RoomError, SlotLayers, SlotState, Speaker, View, Wish};
 use crate::webrtc;
 
 /// What a room is like; said when it begins.
@@ -72,6 +72,8 @@ pub enum Action {
     },
     /// Choose what the slots show.
     View(View),
+    /// Say how slots are shown, by `a=mid`, each with the track that is meant.
+    Wishes(Vec<(String, TrackId, Wish)>),
     /// Write.
     Chat {
         /// To one only.
@@ -174,6 +176,8 @@ pub enum Notice {
     Event(Arc<Numbered>),
     /// Own slots that changed, by `a=mid`.
     Slots(Vec<(String, SlotState)>),
+    /// Own tracks of which other encodings are watched than before.
+    Encodings(Vec<(TrackId, Vec<bool>)>),
     /// Who speaks.
     Speakers(Arc<[Speaker]>),
     /// The participant is out; nothing follows.
@@ -232,6 +236,15 @@ pub struct Arrival {
     pub declared: Vec<Declared>,
     /// With which signalling is resumed.
     pub secret: Secret,
+}
+
+/// What is sent to a participant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerReport {
+    /// What the way to them carries, in bits a second; `None`: not known yet.
+    pub estimate: Option<u64>,
+    /// Their slots with a source, by `a=mid`.
+    pub slots: Vec<(String, SlotLayers)>,
 }
 
 /// A room from outside.
@@ -373,6 +386,15 @@ pub enum Command {
         reason: LeaveReason,
         /// The answer.
         reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    /// What is sent to a participant.
+    Layers {
+        /// Where.
+        room: RoomName,
+        /// To whom.
+        peer: PeerId,
+        /// The answer.
+        reply: oneshot::Sender<Result<LayerReport, Refusal>>,
     },
     /// What a room looks like.
     Inspect {

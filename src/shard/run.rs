@@ -233,7 +233,7 @@ impl Shard {
                 }
                 // One who is let in brings the way to them anew when they enter.
                 Notice::Admitted | Notice::NotAdmitted => true,
-                Notice::Event(_) | Notice::Slots(_) | Notice::Speakers(_) => false,
+                Notice::Event(_) | Notice::Slots(_) | Notice::Encodings(_) | Notice::Speakers(_) => false,
             };
             // Who has none is lost and may come back: then what was missed is told again.
             let Some(reader) = self.readers.get(&peer) else { continue };
@@ -295,6 +295,7 @@ impl Shard {
             Command::Leave { room, peer, attachment, reason, reply } => {
                 let _ = reply.send(self.core.leave(&room, peer, attachment, reason, now));
             }
+            Command::Layers { room, peer, reply } => drop(reply.send(self.core.layers(&room, peer))),
             Command::Inspect { room, reply } => drop(reply.send(self.core.inspect(&room))),
             Command::Roster { room, reply } => drop(reply.send(self.core.roster(&room))),
             Command::Stop { reply } => {
