@@ -298,8 +298,31 @@ pub const JUMP_PACKETS_MAX: u64 = 3_000;
 pub const JUMP_TIME_MAX: Duration = Duration::from_secs(10);
 /// A layer without packets for so long is not being received any more; its receivers fall back to a lower one.
 pub const LAYER_LIFE: Duration = Duration::from_secs(1);
+/// Layers are looked at once in this time: whether they still come, what they take, who waited long enough.
+pub const LAYERS_PERIOD: Duration = Duration::from_millis(250);
+/// An encoding that was turned on shows its first packet within this time, or the publisher does not send it.
+pub const ENCODING_START: Duration = Duration::from_secs(2);
+/// An encoding that nobody has watched for so long is turned off: turning pages back and forth costs no keyframes.
+pub const ENCODING_LINGER: Duration = Duration::from_secs(4);
+/// A newcomer whose offer was accepted is expected to watch within this time.
+pub const NEWCOMER_EXPECTED: Duration = Duration::from_secs(5);
+/// A newcomer gets lowest layers for so long whatever the estimate says: it has to see something before it can tell what its network carries.
+pub const NEWCOMER_GRACE: Duration = Duration::from_secs(2);
+/// A slot that had to fall soon after it rose waits for so long before it rises again; each time twice as long, up to the second.
+pub const RISE_PAUSE: Duration = Duration::from_secs(10);
+/// See [`RISE_PAUSE`].
+pub const RISE_PAUSE_MAX: Duration = Duration::from_secs(60);
+/// Age of a keyframe whose pictures are kept for newcomers. Older: a new keyframe is asked for.
+pub const CACHE_AGE_MAX: Duration = Duration::from_millis(1_500);
+/// Bytes of one track that are kept for newcomers. More: nothing is kept until the next keyframe.
+pub const CACHE_BYTES_MAX: usize = 150_000;
+/// A newcomer is given what is kept only if its way carries it within this time.
+pub const CACHE_REPLAY_MAX: Duration = Duration::from_millis(300);
 /// Speakers are judged, and told, once in this time.
 pub const SPEAKERS_PERIOD: Duration = Duration::from_millis(200);
+/// Who begins to speak is heard at once, as long as that was judged no sooner than this before: filling the slots of a large room takes a
+/// millisecond.
+pub const VOICES_PERIOD: Duration = Duration::from_millis(20);
 /// Speakers named at once, loudest first. More: not named.
 pub const SPEAKERS_MAX: usize = 8;
 /// The number of viewers is told at most once in this time: they come in crowds.

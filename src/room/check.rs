@@ -29,6 +29,11 @@ impl Room {
                 assert_eq!(slot.source(), Some(*id), "a receiver has the track as its source");
                 assert!(!track.receivers[..at].contains(key), "a receiver is listed once");
             }
+            let aims = || track.receivers.iter().filter_map(|key| self.slots[*key].as_ref()?.aim);
+            for (index, encoding) in track.encodings.iter().enumerate() {
+                let watchers = aims().filter(|(aim, _)| usize::from(aim.0) == index).count();
+                assert_eq!(encoding.watchers as usize, watchers, "whoever watches is counted once");
+            }
         }
     }
 
@@ -41,7 +46,7 @@ impl Room {
                 assert_eq!((slot.peer, usize::from(slot.index.0)), (*id, index));
                 owned += 1;
                 let Some(source) = slot.source() else {
-                    assert!(slot.layer.is_none() && slot.state.reason.is_none() && slot.state.first_timestamp.is_none());
+                    assert!(slot.encoding.is_none() && slot.aim.is_none() && slot.state.reason.is_none() && slot.state.first_timestamp.is_none());
                     continue;
                 };
                 let track = self.tracks.get(&source).expect("no slot keeps a track that is gone");
@@ -51,8 +56,8 @@ impl Room {
                 assert!(track.receivers.contains(key), "the track knows its receiver");
                 assert!(!sources.contains(&source), "a track is shown once");
                 sources.push(source);
-                assert!(slot.state.reason.is_none() || slot.layer.is_none(), "a slot that cannot send has no layer");
-                assert_eq!(slot.layer.is_some(), slot.state.first_timestamp.is_some(), "the first packet is told");
+                assert!(slot.state.reason.is_none() || slot.encoding.is_none(), "a slot that cannot send has no layer");
+                assert_eq!(slot.encoding.is_some(), slot.state.first_timestamp.is_some(), "the first packet is told");
                 assert!(!track.muted || slot.state.reason.is_some(), "a muted track is not sent");
             }
         }
@@ -63,8 +68,11 @@ impl Room {
 
     fn check_news(&self) {
         let slots = self.slots.iter().flatten().filter(|slot| slot.queued).count();
-        let layers = self.tracks.values().flat_map(|track| &track.layers).filter(|layer| layer.queued).count();
+        let layers = self.tracks.values().flat_map(|track| &track.encodings).filter(|encoding| encoding.queued).count();
+        let encodings = self.tracks.values().filter(|track| track.queued).count();
+        let wants = self.peers.values().filter(|peer| peer.queued).count();
         let speakers = usize::from(self.speakers.queued);
-        assert_eq!(self.news.len(), slots + layers + speakers, "each piece of news is queued once and not forgotten");
+        let replays = self.news.iter().filter(|news| matches!(news, super::News::Replay(_))).count();
+        assert_eq!(self.news.len(), slots + layers + encodings + wants + speakers + replays, "each piece of news is queued once and not forgotten");
     }
 }

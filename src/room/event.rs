@@ -43,6 +43,13 @@ pub enum View {
     Tracks(Vec<TrackId>),
 }
 
+impl View {
+    /// The receiver wants this track before others.
+    pub(super) fn pins(&self, track: TrackId) -> bool {
+        matches!(self, View::Auto { pinned, .. } if pinned.contains(&track))
+    }
+}
+
 /// How a receiver shows one of its video slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wish {

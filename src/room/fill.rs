@@ -18,8 +18,8 @@ use crate::rtp::{Kind, Level};
 
 /// Whoever was heard within this time keeps a place in the picture.
 pub(super) const ACTIVE: Duration = Duration::from_secs(5);
-/// A voice keeps its slot through a silence of this length.
-pub(super) const KEPT: Duration = Duration::from_secs(1);
+/// A voice keeps its slot for so long after it fell below the level of speech: between two words. After that a louder one takes it.
+pub(super) const KEPT: Duration = Duration::from_millis(200);
 
 /// A track that may be shown.
 #[derive(Clone, Copy)]
@@ -112,7 +112,7 @@ impl Candidates {
         }
     }
 
-    /// Which tracks `me` hears: all that fit. Above that the sound of screens, then who has a slot and was heard within a second, then who
+    /// Which tracks `me` hears: all that fit. Above that the sound of screens, then who has a slot and was heard a moment ago, then who
     /// speaks, loudest first, then who has a slot, then the order of joining. So a voice loses its slot only to a louder one and in a pause.
     pub(super) fn audio(&self, me: PeerId, current: &[Place], now: Instant) -> Vec<TrackId> {
         let places = current.iter().filter(|place| place.open).count();
@@ -236,13 +236,13 @@ mod tests {
         talking.level.observe(0, now - Duration::from_millis(80));
         talking.level.observe(0, now);
         assert!(talking.level.speaking());
-        assert_eq!(heard(vec![voice(1, 900), voice(2, 900), talking], &[seat(1), seat(2)]), [1, 2]);
-        assert_eq!(heard(vec![voice(1, 900), voice(2, 3_000), talking], &[seat(1), seat(2)]), [1, 3]);
+        assert_eq!(heard(vec![voice(1, 150), voice(2, 150), talking], &[seat(1), seat(2)]), [1, 2]);
+        assert_eq!(heard(vec![voice(1, 150), voice(2, 900), talking], &[seat(1), seat(2)]), [1, 3]);
         let mut screen = candidate(9, 9, Kind::Audio, None);
         screen.screen = true;
-        assert_eq!(heard(vec![voice(1, 900), voice(2, 900), screen], &[seat(1), seat(2)]), [1, 9]);
+        assert_eq!(heard(vec![voice(1, 150), voice(2, 150), screen], &[seat(1), seat(2)]), [1, 9]);
         let closed = Place { source: None, open: false };
-        assert_eq!(heard(vec![voice(1, 900), talking], &[closed, seat(1)]), [1]);
+        assert_eq!(heard(vec![voice(1, 150), talking], &[closed, seat(1)]), [1]);
     }
 
     #[test]

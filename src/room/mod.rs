@@ -11,10 +11,16 @@
 //!
 //! Limits: `TRACKS_PER_PEER_MAX`, `SLOTS_PER_PEER_MAX`, `LAYERS_PER_TRACK_MAX`. How many peers may enter is decided by `people`.
 
+mod adapt;
+mod allocate;
+mod cache;
 mod check;
+mod encoding;
 pub mod event;
 mod fill;
 mod forward;
+mod ladder;
+mod meter;
 mod peer;
 mod publish;
 mod slot;
@@ -24,6 +30,7 @@ mod tests;
 mod track;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Instant;
 
 pub use event::*;
@@ -31,7 +38,7 @@ pub use forward::Counters;
 
 use crate::id::{LayerIndex, PeerId, SlotIndex, TrackId};
 use crate::limits::SLOTS_PER_PEER_MAX;
-use crate::rtp::{Codec, Kind, Starts};
+use crate::rtp::{Codec, Kind, Packet, Starts};
 use fill::{Candidate, Candidates, Place};
 use peer::Peer;
 use slot::Slot;
@@ -57,6 +64,11 @@ pub struct Room {
     slots: Vec<Option<Slot>>,
     slots_free: Vec<usize>,
     speakers: Speakers,
+    /// Peers with open audio slots.
+    listeners: Vec<PeerId>,
+    /// Receivers to be looked at, each once, and tracks whose watchers changed; empty between two calls.
+    stirred: Vec<PeerId>,
+    rewatched: Vec<TrackId>,
     news: VecDeque<News>,
     /// When keyframes and layers want to be looked at; never later than needed.
     wake: Option<Instant>,
@@ -67,6 +79,9 @@ pub struct Room {
 enum News {
     Slot(usize),
     Keyframe(TrackId, LayerIndex),
+    Encodings(TrackId),
+    Want(PeerId),
+    Replay(Vec<(Forward, Arc<Packet>)>),
     Speakers,
 }
 
@@ -83,6 +98,9 @@ impl Room {
             slots: Vec::new(),
             slots_free: Vec::new(),
             speakers: Speakers::default(),
+            listeners: Vec::new(),
+            stirred: Vec::new(),
+            rewatched: Vec::new(),
             news: VecDeque::new(),
             wake: None,
             counters: Counters::default(),
@@ -133,6 +151,12 @@ impl Room {
 
     /// Tells the room something. An error means that nothing changed.
     pub fn handle(&mut self, input: Input, now: Instant) -> Result<(), RoomError> {
+        let done = self.obey(input, now);
+        self.settle(now);
+        done
+    }
+
+    fn obey(&mut self, input: Input, now: Instant) -> Result<(), RoomError> {
         match input {
             Input::Join { peer } => self.join(peer),
             Input::Connected { peer } => self.connected(peer, now),
@@ -145,6 +169,8 @@ impl Room {
             Input::CloseSlot { peer, slot } => self.close_slot(peer, slot, now),
             Input::OpenSlot { peer, slot, codecs } => self.open_slot(peer, slot, codecs, now),
             Input::View { peer, view } => self.view(peer, view, now),
+            Input::Wish { peer, slot, track, wish } => self.wish(peer, slot, track, wish, now),
+            Input::Estimate { peer, bps } => self.estimate(peer, bps),
             Input::KeyframeRequest { peer, slot } => self.keyframe_request(peer, slot, now),
         }
     }
@@ -156,19 +182,28 @@ impl Room {
 
     /// Time went by. May be called at any time.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if self.speakers.timeout().is_some_and(|due| due <= now) {
-            let change = self.speakers.handle_timeout(&mut self.tracks, now);
-            if change.list && !self.speakers.queued {
-                self.speakers.queued = true;
-                self.news.push_back(News::Speakers);
-            }
-            if change.phase {
-                self.fill_all(now);
-            }
-        }
+        self.judge_speakers(now);
         if self.wake.is_some_and(|wake| wake <= now) {
             self.wake = None;
             self.look_at_layers(now);
+            self.repeat_requests(now);
+        }
+        self.settle(now);
+    }
+
+    /// Judges who speaks, if it is time; the slots follow.
+    fn judge_speakers(&mut self, now: Instant) {
+        if self.speakers.timeout().is_none_or(|due| due > now) {
+            return;
+        }
+        let change = self.speakers.handle_timeout(&mut self.tracks, now);
+        if change.list && !self.speakers.queued {
+            self.speakers.queued = true;
+            self.news.push_back(News::Speakers);
+        }
+        if change.phase {
+            self.fill_all(now);
+            self.settle(now);
         }
     }
 
@@ -184,10 +219,24 @@ impl Room {
                 }
                 News::Keyframe(track, layer) => {
                     if let Some(found) = self.tracks.get_mut(&track) {
-                        found.layers[usize::from(layer.0)].queued = false;
+                        found.encodings[usize::from(layer.0)].queued = false;
                         return Some(Output::RequestKeyframe { publisher: found.owner, track, layer });
                     }
                 }
+                News::Encodings(track) => {
+                    if let Some(found) = self.tracks.get_mut(&track) {
+                        found.queued = false;
+                        let active = found.encodings.iter().map(|encoding| encoding.active).collect();
+                        return Some(Output::Encodings { publisher: found.owner, track, active });
+                    }
+                }
+                News::Want(peer) => {
+                    if let Some(found) = self.peers.get_mut(&peer) {
+                        found.queued = false;
+                        return Some(Output::Want { peer, bps: found.want });
+                    }
+                }
+                News::Replay(packets) => return Some(Output::Replay(packets)),
                 News::Speakers => {
                     self.speakers.queued = false;
                     return Some(Output::Speakers(self.speakers.list.clone()));
@@ -206,13 +255,17 @@ impl Room {
     }
 
     fn connected(&mut self, id: PeerId, now: Instant) -> Result<(), RoomError> {
-        self.peers.get_mut(&id).ok_or(RoomError::NoPeer(id))?.connected = true;
+        let peer = self.peers.get_mut(&id).ok_or(RoomError::NoPeer(id))?;
+        (peer.connected, peer.since) = (true, Some(now));
+        self.stir(id);
         self.fill(id, now);
         Ok(())
     }
 
     fn leave(&mut self, id: PeerId, now: Instant) -> Result<(), RoomError> {
         let peer = self.peers.remove(&id).ok_or(RoomError::NoPeer(id))?;
+        self.news.retain(|news| !matches!(news, News::Want(other) if *other == id));
+        self.listen(id);
         for key in peer.slots {
             self.set_source(key, None, now);
             if self.slots[key].take().is_some_and(|slot| slot.queued) {
@@ -239,8 +292,8 @@ impl Room {
             track.level.silence();
             self.speakers.look_again(now);
         }
-        judge_receivers(track, &mut self.slots, &mut self.news);
-        self.ask_for_target(id, now);
+        track.cache.clear();
+        self.judge_receivers(id, now);
         self.fill_all(now);
         Ok(())
     }
@@ -259,6 +312,8 @@ impl Room {
             self.slots[key] = Some(slot);
             peer.slots.push(key);
         }
+        self.listen(id);
+        self.expect(id, now);
         self.fill(id, now);
         Ok(())
     }
@@ -269,6 +324,7 @@ impl Room {
         if let Some(slot) = &mut self.slots[key] {
             slot.closed = true;
         }
+        self.listen(id);
         self.fill(id, now);
         Ok(())
     }
@@ -277,17 +333,17 @@ impl Room {
         let key = self.slot_key(id, index)?;
         if let Some(slot) = &mut self.slots[key] {
             slot.open(codecs);
-            let track = slot.source().and_then(|source| self.tracks.get(&source));
-            if track.is_some_and(|track| slot.judge(track.muted, track.codec)) {
-                tell_slot(&mut self.news, key, slot);
-            }
         }
+        self.judge_slot(key, now);
+        self.stir(id);
+        self.listen(id);
         self.fill(id, now);
         Ok(())
     }
 
     fn view(&mut self, id: PeerId, view: View, now: Instant) -> Result<(), RoomError> {
         self.peers.get_mut(&id).ok_or(RoomError::NoPeer(id))?.view = view;
+        self.stir(id);
         self.fill(id, now);
         Ok(())
     }
@@ -297,10 +353,11 @@ impl Room {
         // Browsers ask for a picture of a slot that was emptied, too.
         let Some(slot) = self.slots[key].as_ref().filter(|slot| slot.state.reason.is_none()) else { return Ok(()) };
         let Some(id) = slot.source() else { return Ok(()) };
+        let wanted = slot.encoding.or(slot.aim.map(|(encoding, _)| encoding));
         let Some(track) = self.tracks.get_mut(&id) else { return Ok(()) };
-        if let Some(layer) = slot.layer.or(track.target) {
-            track.need(layer);
-            self.ask(id, layer, now);
+        if let Some(encoding) = wanted {
+            track.need(encoding);
+            self.ask(id, encoding, now);
         }
         Ok(())
     }
@@ -375,31 +432,49 @@ impl Room {
 
     /// Gives a slot its source, unless it has it already.
     fn set_source(&mut self, key: usize, source: Option<TrackId>, now: Instant) {
-        let Some(slot) = &mut self.slots[key] else { return };
-        if slot.source() == source {
+        if self.slots[key].as_ref().is_none_or(|slot| slot.source() == source) {
             return;
         }
+        self.set_aim(key, None, now);
+        let Some(slot) = &mut self.slots[key] else { return };
         if let Some(old) = slot.source().and_then(|old| self.tracks.get_mut(&old)) {
             old.receivers.retain(|receiver| *receiver != key);
         }
         let new = source.and_then(|id| Some((id, self.tracks.get_mut(&id)?)));
         slot.set_source(new.as_ref().map(|(id, track)| (*id, track.owner)));
+        let peer = slot.peer;
+        tell_slot(&mut self.news, key, slot);
         if let Some((_, track)) = new {
             track.receivers.push(key);
-            slot.judge(track.muted, track.codec);
+            self.judge_slot(key, now);
         }
-        tell_slot(&mut self.news, key, slot);
-        if let Some(id) = source {
-            self.ask_for_target(id, now);
+        self.stir(peer);
+    }
+
+    /// The track was muted or unmuted, or its codec became known: its receivers may be able to show it, or no longer.
+    fn judge_receivers(&mut self, id: TrackId, now: Instant) {
+        let receivers = self.tracks.get(&id).map(|track| track.receivers.clone()).unwrap_or_default();
+        for key in receivers {
+            self.judge_slot(key, now);
+            if let Some(peer) = self.slots[key].as_ref().map(|slot| slot.peer) {
+                self.stir(peer);
+            }
         }
     }
 
-    /// Asks for a keyframe of the track's target layer, since somebody waits for one.
-    fn ask_for_target(&mut self, id: TrackId, now: Instant) {
-        let Some(track) = self.tracks.get_mut(&id) else { return };
-        if let Some(target) = track.target {
-            track.need(target);
-            self.ask(id, target, now);
+    /// Notes whether a peer hears anything: voices are sent only where somebody else listens.
+    fn listen(&mut self, id: PeerId) {
+        let hears = |key: &usize| self.slots[*key].as_ref().is_some_and(|slot| slot.kind == Kind::Audio && !slot.closed);
+        let listens = self.peers.get(&id).is_some_and(|peer| peer.slots.iter().any(hears));
+        let known = self.listeners.iter().position(|other| *other == id);
+        match (known, listens) {
+            (None, true) => self.listeners.push(id),
+            (Some(at), false) => drop(self.listeners.swap_remove(at)),
+            _ => return,
+        }
+        // With more of them, everybody is heard by somebody before and after.
+        if self.listeners.len() <= 2 {
+            self.rewatched.extend(self.tracks.iter().filter(|(_, track)| track.kind == Kind::Audio).map(|(id, _)| *id));
         }
     }
 
@@ -408,15 +483,10 @@ impl Room {
         ask(id, track, layer, &mut self.news, &mut self.wake, now);
     }
 
-    fn look_at_layers(&mut self, now: Instant) {
+    fn repeat_requests(&mut self, now: Instant) {
         for (id, track) in &mut self.tracks {
-            if track.layers.len() > 1
-                && let Some(again) = track.handle_timeout(now)
-            {
-                sooner(&mut self.wake, again);
-            }
-            for layer in 0..track.layers.len() {
-                ask(*id, track, LayerIndex(layer as u8), &mut self.news, &mut self.wake, now);
+            for encoding in 0..track.encodings.len() {
+                ask(*id, track, LayerIndex(encoding as u8), &mut self.news, &mut self.wake, now);
             }
         }
     }
@@ -434,7 +504,7 @@ fn tell_slot(news: &mut VecDeque<News>, key: usize, slot: &mut Slot) {
 fn ask(id: TrackId, track: &mut Track, layer: LayerIndex, news: &mut VecDeque<News>, wake: &mut Option<Instant>, now: Instant) {
     match track.ask(layer, now) {
         Ask::Now(again) => {
-            let found = &mut track.layers[usize::from(layer.0)];
+            let found = &mut track.encodings[usize::from(layer.0)];
             if !found.queued {
                 found.queued = true;
                 news.push_back(News::Keyframe(id, layer));
@@ -443,17 +513,6 @@ fn ask(id: TrackId, track: &mut Track, layer: LayerIndex, news: &mut VecDeque<Ne
         }
         Ask::At(again) => sooner(wake, again),
         Ask::Never => {}
-    }
-}
-
-/// The track was muted or unmuted, or its codec became known: its receivers may be able to show it, or no longer.
-fn judge_receivers(track: &Track, slots: &mut [Option<Slot>], news: &mut VecDeque<News>) {
-    for key in &track.receivers {
-        if let Some(slot) = slots[*key].as_mut()
-            && slot.judge(track.muted, track.codec)
-        {
-            tell_slot(news, *key, slot);
-        }
     }
 }
 

@@ -18,7 +18,8 @@ impl Room {
             return Err(RoomError::NoTrack(track));
         }
         peer.tracks.push(track);
-        self.tracks.insert(track, Track::new(id, spec));
+        self.tracks.insert(track, Track::new(id, spec, now));
+        self.rewatched.push(track);
         self.fill_all(now);
         Ok(())
     }
@@ -41,13 +42,15 @@ impl Room {
 
     pub(super) fn remove_track(&mut self, id: TrackId, now: Instant) {
         let Some(track) = self.tracks.remove(&id) else { return };
-        if track.layers.iter().any(|layer| layer.queued) {
-            self.news.retain(|news| !matches!(news, News::Keyframe(other, _) if *other == id));
+        if track.queued || track.encodings.iter().any(|encoding| encoding.queued) {
+            self.news.retain(|news| !matches!(news, News::Keyframe(other, _) | News::Encodings(other) if *other == id));
         }
         for key in track.receivers {
             if let Some(slot) = self.slots[key].as_mut() {
                 slot.set_source(None);
                 tell_slot(&mut self.news, key, slot);
+                let peer = slot.peer;
+                self.stir(peer);
             }
         }
         self.speakers.look_again(now);

@@ -1,12 +1,14 @@
 //! A slot: one outgoing place of a peer. It decides for each packet of its source whether this is the packet to begin with, one to go on
 //! with, or none of its business.
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use super::event::{SlotReason, SlotSpec, SlotState};
+use super::event::{SlotReason, SlotSpec, SlotState, Wish};
 use crate::id::{LayerIndex, PeerId, SlotIndex, TrackId};
+use crate::limits::{RISE_PAUSE, RISE_PAUSE_MAX};
 use crate::metrics::DropReason;
-use crate::rtp::{Codec, Facts, Kind, Packet, Refused, Rewriter, Rewritten, Starts};
+use crate::rtp::{Choice, Codec, Facts, Kind, Layer, Packet, Refused, Rewriter, Rewritten, Selector, Starts};
 
 /// One outgoing place.
 pub(super) struct Slot {
@@ -20,22 +22,64 @@ pub(super) struct Slot {
     pub(super) state: SlotState,
     /// The state stands in the room's output.
     pub(super) queued: bool,
-    /// The layer that is being forwarded; `None` while it waits for a keyframe, which the rewriter then takes for a new source.
-    pub(super) layer: Option<LayerIndex>,
+    /// How the receiver shows it.
+    pub(super) wish: Wish,
+    /// What it is to send: the encoding, and the layer within. `None`: nothing, or nothing is known yet.
+    pub(super) aim: Option<(LayerIndex, Layer)>,
+    /// The encoding that is being forwarded; `None` while it waits for a keyframe, which the rewriter then takes for a new source.
+    pub(super) encoding: Option<LayerIndex>,
+    selector: Selector,
     rewriter: Rewriter,
+    pub(super) patience: Patience,
+}
+
+/// When a slot that had to fall may rise again.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Patience {
+    rose: Option<Instant>,
+    until: Option<Instant>,
+    pause: Duration,
+}
+
+impl Patience {
+    /// It rose.
+    pub(super) fn rose(&mut self, now: Instant) {
+        self.rose = Some(now);
+    }
+
+    /// It had to fall for want of bandwidth. If it rose only lately, that was too early, and the next time it waits longer.
+    pub(super) fn fell(&mut self, now: Instant) {
+        let lately = self.rose.take().is_some_and(|at| now.saturating_duration_since(at) < RISE_PAUSE);
+        if lately {
+            self.pause = (self.pause * 2).clamp(RISE_PAUSE, RISE_PAUSE_MAX);
+            self.until = Some(now + self.pause);
+        } else {
+            self.pause = Duration::ZERO;
+        }
+    }
+
+    /// It may not rise before then.
+    pub(super) fn until(&self, now: Instant) -> Option<Instant> {
+        self.until.filter(|until| *until > now)
+    }
 }
 
 /// A packet on its way to the slots, with what was found out about it once.
 pub(super) struct Arrival<'a> {
     pub(super) packet: &'a Packet,
     pub(super) facts: Facts,
-    pub(super) layer: LayerIndex,
-    /// It belongs to the layer that slots have or wait for.
-    pub(super) target: bool,
-    /// Slots may begin with it: the newest packet of the target layer, and a keyframe starts here. A keyframe that comes late (sent again)
-    /// is none to begin with, because what followed it was not kept and would be missing for ever.
-    pub(super) begins: bool,
+    pub(super) encoding: LayerIndex,
+    /// The newest packet of its encoding.
+    pub(super) newest: bool,
     pub(super) now: Instant,
+}
+
+impl Arrival<'_> {
+    /// Slots may begin with it: the newest packet, and a keyframe starts here. A keyframe that comes late (sent again) is none to begin with,
+    /// because what followed it was not kept and would be missing for ever.
+    fn begins(&self) -> bool {
+        self.newest && self.facts.keyframe
+    }
 }
 
 /// What a slot makes of a packet.
@@ -52,10 +96,22 @@ pub(super) enum Verdict {
 
 impl Slot {
     pub(super) fn new(peer: PeerId, index: SlotIndex, spec: SlotSpec, starts: Starts) -> Slot {
-        let rewriter = Rewriter::new(spec.kind, starts);
-        let state = SlotState::default();
         let SlotSpec { kind, codecs } = spec;
-        Slot { peer, index, kind, codecs, closed: false, state, queued: false, layer: None, rewriter }
+        Slot {
+            peer,
+            index,
+            kind,
+            codecs,
+            closed: false,
+            state: SlotState::default(),
+            queued: false,
+            wish: Wish::default(),
+            aim: None,
+            encoding: None,
+            selector: Selector::default(),
+            rewriter: Rewriter::new(kind, starts),
+            patience: Patience::default(),
+        }
     }
 
     /// Open (again), for these codecs. The numbers go on: they belong to the stream.
@@ -69,61 +125,144 @@ impl Slot {
         self.state.source.map(|(track, _)| track)
     }
 
-    /// Gives it another source or none.
+    /// Gives it another source or none. The wish was for the one before.
     pub(super) fn set_source(&mut self, source: Option<(TrackId, PeerId)>) {
         self.state = SlotState { source, first_timestamp: None, reason: None };
-        self.layer = None;
+        self.wish = Wish::default();
+        self.patience = Patience::default();
+        (self.aim, self.encoding) = (None, None);
+    }
+
+    /// Whether the track's state keeps anything from being sent.
+    pub(super) fn obstacle(&self, muted: bool, codec: Option<Codec>) -> Option<SlotReason> {
+        let undecodable = codec.is_some_and(|codec| !self.codecs.contains(&codec));
+        match (muted, undecodable) {
+            (true, _) => Some(SlotReason::Muted),
+            (false, true) => Some(SlotReason::Codec),
+            (false, false) if !self.wish.visible || self.wish.paused => Some(SlotReason::Paused),
+            (false, false) => None,
+        }
     }
 
     /// Says why nothing can be sent, or that it can. True if that is news.
-    pub(super) fn judge(&mut self, muted: bool, codec: Option<Codec>) -> bool {
-        let undecodable = codec.is_some_and(|codec| !self.codecs.contains(&codec));
-        let reason = match (muted, undecodable) {
-            (true, _) => Some(SlotReason::Muted),
-            (false, true) => Some(SlotReason::Codec),
-            (false, false) => None,
-        };
+    pub(super) fn judge(&mut self, reason: Option<SlotReason>) -> bool {
         if reason == self.state.reason {
             return false;
         }
         self.state.reason = reason;
         self.state.first_timestamp = None;
-        self.layer = None;
+        self.encoding = None;
         true
     }
 
-    /// Whether it shows nothing of its source yet and could.
-    pub(super) fn waits(&self, target: Option<LayerIndex>) -> bool {
-        self.state.source.is_some() && self.state.reason.is_none() && self.layer != target
+    /// What it is to send from now on, where it can. While it waits for a keyframe of a lower encoding, the present one goes on with as few
+    /// frames as it has; while it waits for a higher one, with all.
+    pub(super) fn aim(&mut self, aim: Option<(LayerIndex, Layer)>) {
+        self.aim = aim;
+        let (Some((encoding, layer)), Some(present)) = (aim, self.encoding) else { return };
+        self.selector.aim(match encoding.cmp(&present) {
+            std::cmp::Ordering::Less => Layer { temporal: 0, ..layer },
+            std::cmp::Ordering::Equal => layer,
+            std::cmp::Ordering::Greater => Layer::TOP,
+        });
+    }
+
+    /// What is being sent: the encoding, and the layer within.
+    pub(super) fn sent(&self) -> Option<(LayerIndex, Layer)> {
+        self.encoding.map(|encoding| (encoding, self.selector.current()))
+    }
+
+    /// The encoding of which it needs a keyframe.
+    pub(super) fn waits_for(&self) -> Option<LayerIndex> {
+        let (encoding, _) = self.aim.filter(|_| self.state.source.is_some() && self.state.reason.is_none())?;
+        (self.encoding != Some(encoding) || self.selector.needs_keyframe()).then_some(encoding)
     }
 
     /// Decides about a packet of its source.
     pub(super) fn offer(&mut self, arrival: &Arrival<'_>) -> Verdict {
-        if self.state.reason.is_some() {
-            return if arrival.target { Verdict::Drop(DropReason::Codec) } else { Verdict::Other };
+        let Arrival { packet, facts, encoding, now, .. } = arrival;
+        match self.state.reason {
+            Some(SlotReason::Codec) if encoding.0 == 0 => return Verdict::Drop(DropReason::Codec),
+            Some(_) => return Verdict::Other,
+            None => {}
         }
-        let Arrival { packet, facts, layer, now, .. } = arrival;
-        if self.layer == Some(*layer) {
-            return match self.rewriter.rewrite(packet, facts, *now) {
-                Ok(header) => Verdict::Send(header),
-                // The publisher started anew, and here it can be followed.
-                Err(Refused::WaitKeyframe) if arrival.begins => Verdict::Send(self.rewriter.switch(packet, facts, *now)),
-                Err(Refused::WaitKeyframe) => Verdict::Drop(DropReason::WaitKeyframe),
-                Err(Refused::Late) => Verdict::Drop(DropReason::Late),
-            };
+        let Some((wanted, layer)) = self.aim else { return Verdict::Other };
+        if self.encoding == Some(*encoding) {
+            return self.go_on(arrival, layer);
         }
-        if arrival.begins {
-            let header = self.rewriter.switch(packet, facts, *now);
-            self.layer = Some(*layer);
+        // With nothing to show yet, a smaller picture is better than none.
+        if arrival.begins() && (*encoding == wanted || (self.encoding.is_none() && *encoding < wanted)) {
+            let header = self.begin(*encoding, packet, facts, *now);
+            self.aim(self.aim);
             if self.state.first_timestamp.is_some() {
                 return Verdict::Send(header);
             }
             self.state.first_timestamp = Some(header.timestamp);
             return Verdict::SendFirst(header);
         }
-        if self.layer.is_none() && arrival.target {
+        if self.encoding.is_none() && *encoding == wanted {
             return Verdict::Drop(if facts.keyframe { DropReason::Late } else { DropReason::WaitKeyframe });
         }
         Verdict::Other
+    }
+
+    /// A keyframe of an encoding that it did not have.
+    fn begin(&mut self, encoding: LayerIndex, packet: &Packet, facts: &Facts, now: Instant) -> Rewritten {
+        let layer = self.aim.filter(|(wanted, _)| *wanted == encoding).map_or(Layer::TOP, |(_, layer)| layer);
+        self.encoding = Some(encoding);
+        self.selector.begin(facts, layer);
+        let mut header = self.rewriter.switch(packet, facts, now);
+        if let Choice::Send { marker } = self.selector.choose(facts, packet) {
+            header.marker = marker;
+        }
+        header
+    }
+
+    /// A further packet of the encoding that it has.
+    fn go_on(&mut self, arrival: &Arrival<'_>, layer: Layer) -> Verdict {
+        let Arrival { packet, facts, encoding, now, .. } = arrival;
+        let rewritten = match self.selector.choose(facts, packet) {
+            // A packet that is not sent closes its own hole, if others went on with it.
+            Choice::Skip => return self.rewriter.skip(packet, facts).map_or(Verdict::Other, Verdict::Send),
+            Choice::Send { marker } => {
+                self.rewriter.rewrite(packet, facts, *now).map(|header| Rewritten { marker, ..header })
+            }
+        };
+        match rewritten {
+            Ok(header) => Verdict::Send(header),
+            // The publisher started anew, and here it can be followed.
+            Err(Refused::WaitKeyframe) if arrival.begins() => {
+                let header = self.begin(*encoding, packet, facts, *now);
+                if self.aim.is_some_and(|(wanted, _)| wanted == *encoding) {
+                    self.selector.aim(layer);
+                }
+                Verdict::Send(header)
+            }
+            Err(Refused::WaitKeyframe) => Verdict::Drop(DropReason::WaitKeyframe),
+            Err(Refused::Late) => Verdict::Drop(DropReason::Late),
+        }
+    }
+
+    /// Begins with pictures that were kept, the lowest temporal layer of them, shown in no time: their time is over. Adds what goes out.
+    pub(super) fn replay(&mut self, pictures: &[(Arc<Packet>, Facts)], now: Instant, mut out: impl FnMut(Rewritten, &Arc<Packet>)) {
+        for (at, (packet, facts)) in pictures.iter().enumerate() {
+            if at == 0 {
+                let mut header = self.begin(LayerIndex(0), packet, facts, now);
+                self.selector.aim(Layer::default());
+                self.state.first_timestamp = Some(header.timestamp);
+                header.marker = packet.marker;
+                out(header, packet);
+                continue;
+            }
+            match self.selector.choose(facts, packet) {
+                Choice::Skip => drop(self.rewriter.skip(packet, facts)),
+                Choice::Send { marker } => {
+                    if let Ok(header) = self.rewriter.hurry(packet, facts, now) {
+                        out(Rewritten { marker, ..header }, packet);
+                    }
+                }
+            }
+        }
+        self.aim(self.aim);
     }
 }

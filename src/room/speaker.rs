@@ -1,4 +1,4 @@
-//! Who speaks, told at most five times a second and only when it changed.
+//! Who speaks: told at most five times a second and only when it changed; heard as soon as they begin.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -7,7 +7,7 @@ use super::event::Speaker;
 use super::fill::{ACTIVE, KEPT};
 use super::track::{Phase, Track};
 use crate::id::{PeerId, TrackId};
-use crate::limits::{SPEAKERS_MAX, SPEAKERS_PERIOD};
+use crate::limits::{SPEAKERS_MAX, SPEAKERS_PERIOD, VOICES_PERIOD};
 use crate::rtp::Kind;
 
 /// The room's speakers as last told, and when to judge again.
@@ -19,6 +19,7 @@ pub(super) struct Speakers {
     pub(super) queued: bool,
     due: Option<Instant>,
     judged: Option<Instant>,
+    told: Option<Instant>,
 }
 
 /// What a look at the levels brought.
@@ -40,6 +41,12 @@ impl Speakers {
         if self.due.is_none() {
             self.due = Some(self.judged.map_or(now, |judged| now.max(judged + SPEAKERS_PERIOD)));
         }
+    }
+
+    /// Somebody began to speak, and the slots may not know: look at once, or soon.
+    pub(super) fn hurry(&mut self, now: Instant) {
+        let due = self.judged.map_or(now, |judged| now.max(judged + VOICES_PERIOD));
+        self.due = Some(self.due.map_or(due, |old| old.min(due)));
     }
 
     /// Looks at all levels. Goes on by itself until everything is silent, since silence comes without packets.
@@ -65,8 +72,11 @@ impl Speakers {
             loudest.into_iter().map(|(peer, level)| Speaker { peer, level: (level * 10.0).round() / 10.0 }).collect();
         list.sort_by(|a, b| b.level.total_cmp(&a.level).then(a.peer.cmp(&b.peer)));
         list.truncate(SPEAKERS_MAX);
-        change.list = list != self.list;
-        self.list = list;
+        if self.told.is_none_or(|told| now.saturating_duration_since(told) >= SPEAKERS_PERIOD) {
+            change.list = list != self.list;
+            self.list = list;
+            self.told = Some(now);
+        }
         self.judged = Some(now);
         self.due = (restless || !self.list.is_empty()).then_some(now + SPEAKERS_PERIOD);
         change

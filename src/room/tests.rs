@@ -1,5 +1,6 @@
 //! What a room promises, by example; `random` asks thousands of seeds.
 
+mod adapt;
 mod random;
 
 use std::time::{Duration, Instant};

@@ -1,11 +1,13 @@
-//! A published track: its layers, which of them is forwarded, who receives it, and when its publisher may be asked for a keyframe.
+//! A published track: its encodings, who receives it, and when its publisher may be asked for a keyframe.
 
 use std::time::{Duration, Instant};
 
+use super::cache::Cache;
+use super::encoding::Encoding;
 use super::event::TrackSpec;
 use crate::id::{LayerIndex, PeerId};
 use crate::limits::{CODEC_CHANGE_PAUSE, KEYFRAME_DEBOUNCE, KEYFRAME_REPEAT, LAYER_LIFE, LAYERS_PER_TRACK_MAX};
-use crate::rtp::{Codec, Head, Kind, Level, Packet, Place};
+use crate::rtp::{Codec, Kind, Layer, Level, Packet, Place};
 
 /// One published source.
 pub(super) struct Track {
@@ -17,14 +19,20 @@ pub(super) struct Track {
     pub(super) codec: Option<Codec>,
     /// Since when, if it was another before.
     changed: Option<Instant>,
-    /// The best layer that is being received, which slots have or wait for; `None` before the first packet.
-    pub(super) target: Option<LayerIndex>,
-    pub(super) layers: Vec<Layer>,
+    pub(super) encodings: Vec<Encoding>,
     /// Keys of the slots that have this track as their source.
     pub(super) receivers: Vec<usize>,
     pub(super) level: Level,
     /// What the fillers last knew of the level.
     pub(super) phase: Phase,
+    /// The last pictures of the lowest layer.
+    pub(super) cache: Cache,
+    /// Newcomers whose offers were accepted will watch it, until then.
+    pub(super) expected: Option<Instant>,
+    /// Its encodings want to be looked at then.
+    pub(super) again: Option<Instant>,
+    /// News about its encodings stands in the room's output.
+    pub(super) queued: bool,
 }
 
 /// How long ago somebody was heard, as coarse as the fillers look at it: a change is a reason to fill anew.
@@ -33,19 +41,6 @@ pub(super) struct Phase {
     pub(super) speaking: bool,
     pub(super) kept: bool,
     pub(super) active: bool,
-}
-
-/// One received encoding.
-#[derive(Default)]
-pub(super) struct Layer {
-    head: Option<Head>,
-    asked: Option<Instant>,
-    /// A keyframe came since the last request.
-    answered: bool,
-    /// Somebody waits for a keyframe.
-    needed: bool,
-    /// A request stands in the room's output.
-    pub(super) queued: bool,
 }
 
 /// What to do about a keyframe that is needed.
@@ -59,8 +54,8 @@ pub(super) enum Ask {
 }
 
 impl Track {
-    pub(super) fn new(owner: PeerId, spec: &TrackSpec) -> Track {
-        let layers = usize::from(spec.layers).clamp(1, LAYERS_PER_TRACK_MAX);
+    pub(super) fn new(owner: PeerId, spec: &TrackSpec, now: Instant) -> Track {
+        let encodings = usize::from(spec.layers).clamp(1, LAYERS_PER_TRACK_MAX);
         Track {
             owner,
             kind: spec.kind,
@@ -68,12 +63,33 @@ impl Track {
             muted: spec.muted,
             codec: None,
             changed: None,
-            target: None,
-            layers: (0..layers).map(|_| Layer::default()).collect(),
+            encodings: (0..encodings).map(|_| Encoding::new(now)).collect(),
             receivers: Vec::new(),
             level: Level::default(),
             phase: Phase::default(),
+            cache: Cache::default(),
+            expected: None,
+            again: None,
+            queued: false,
         }
+    }
+
+    /// Its layers are encodings of their own, and not all in one stream.
+    pub(super) fn is_simulcast(&self) -> bool {
+        self.encodings.len() > 1
+    }
+
+    /// Where a layer of the track is: the encoding, and the layer within.
+    pub(super) fn place(&self, layer: Layer) -> (LayerIndex, Layer) {
+        match self.is_simulcast() {
+            true => (LayerIndex(layer.spatial), Layer { spatial: 0, temporal: layer.temporal }),
+            false => (LayerIndex(0), layer),
+        }
+    }
+
+    /// The layer of the track that a layer within an encoding is.
+    pub(super) fn layer(&self, encoding: LayerIndex, layer: Layer) -> Layer {
+        if self.is_simulcast() { Layer { spatial: encoding.0, ..layer } } else { layer }
     }
 
     /// Whether the codec may be this one now. Each change is told to all receivers, so there are few.
@@ -86,87 +102,73 @@ impl Track {
         let old = self.codec.replace(codec);
         if old.is_some_and(|old| old != codec) {
             self.changed = Some(now);
+            self.cache.clear();
         }
         old != Some(codec)
     }
 
-    /// Notes a packet. `None` if there is no such layer, else whether it is the newest of its layer. A layer better than the target becomes
-    /// the target.
-    pub(super) fn arrive(&mut self, index: LayerIndex, packet: &Packet, now: Instant) -> Option<bool> {
-        let layer = self.layers.get_mut(usize::from(index.0))?;
-        let newest = match layer.head.map(|head| head.place(packet, now)) {
+    /// Notes a packet. `None` if there is no such encoding.
+    pub(super) fn arrive(&mut self, index: LayerIndex, packet: &Packet, now: Instant) -> Option<Arrived> {
+        let encoding = self.encodings.get_mut(usize::from(index.0))?;
+        let newest = match encoding.head.map(|head| head.place(packet, now)) {
             None | Some(Place::Newer | Place::Restart) => true,
             Some(Place::Older | Place::TooOld) => false,
         };
-        if packet.payload.is_empty() && self.target != Some(index) {
-            return Some(newest); // padding that probes the network: no picture of this layer is being sent
+        // Padding probes the network: of an encoding that is off, no picture is being sent.
+        let begins = !encoding.live && !packet.payload.is_empty();
+        if newest && (encoding.live || begins) {
+            encoding.note(packet, now);
         }
-        if newest {
-            layer.head = Some(Head::of(packet, now));
-        }
-        if self.target.is_none_or(|target| target < index) {
-            self.retarget(index);
-        }
-        Some(newest)
+        Some(Arrived { newest, begins })
     }
 
-    /// The target falls to the best layer that is being received, if it is not one itself and there is one. Says when to look again.
-    pub(super) fn handle_timeout(&mut self, now: Instant) -> Option<Instant> {
-        let target = self.target?;
-        let since = |layer: &Layer| layer.head.map(|head| head.at());
-        let live = |layer: &Layer| since(layer).is_some_and(|at| now.saturating_duration_since(at) < LAYER_LIFE);
-        let best = self.layers.iter().rposition(live)?;
-        if best != usize::from(target.0) {
-            self.retarget(LayerIndex(best as u8));
-        }
-        since(&self.layers[best]).map(|at| at + LAYER_LIFE)
-    }
-
-    fn retarget(&mut self, index: LayerIndex) {
-        if let Some(old) = self.target.replace(index) {
-            self.layers[usize::from(old.0)].needed = false;
-        }
-        self.need(index);
-    }
-
-    /// Somebody waits for a keyframe of this layer.
+    /// Somebody waits for a keyframe of this encoding.
     pub(super) fn need(&mut self, index: LayerIndex) {
-        if let Some(layer) = self.layers.get_mut(usize::from(index.0)) {
-            layer.needed = true;
+        if let Some(encoding) = self.encodings.get_mut(usize::from(index.0)) {
+            encoding.needed = true;
         }
     }
 
-    /// A keyframe of this layer passes: whoever waited has it.
+    /// A keyframe of this encoding passes: whoever waited has it.
     pub(super) fn keyframe_came(&mut self, index: LayerIndex) {
-        let layer = &mut self.layers[usize::from(index.0)];
-        layer.needed = false;
-        layer.answered = true;
+        let encoding = &mut self.encodings[usize::from(index.0)];
+        encoding.needed = false;
+        encoding.answered = true;
     }
 
-    /// Whether the publisher shall be asked for a keyframe of this layer.
+    /// Whether the publisher shall be asked for a keyframe of this encoding.
     pub(super) fn ask(&mut self, index: LayerIndex, now: Instant) -> Ask {
-        let wanted = self.kind == Kind::Video && !self.muted && !self.receivers.is_empty();
-        let is_target = self.target == Some(index);
-        let layer = &mut self.layers[usize::from(index.0)];
-        let silent = layer.head.is_none_or(|head| now.saturating_duration_since(head.at()) > LAYER_LIFE);
-        // Before its first packet a layer is not asked: an encoder begins with a keyframe.
-        if !wanted || layer.head.is_none() || (silent && !is_target) {
-            layer.needed = false;
+        let newcomers = self.expected.is_some();
+        let Some(encoding) = self.encodings.get_mut(usize::from(index.0)) else { return Ask::Never };
+        let wanted = self.kind == Kind::Video && !self.muted && (!self.receivers.is_empty() || newcomers);
+        let silent = encoding.head.is_none_or(|head| now.saturating_duration_since(head.at()) > LAYER_LIFE);
+        // Before its first packet an encoding is not asked, nor when it was turned off: an encoder begins with a keyframe.
+        if !wanted || encoding.head.is_none() || !encoding.active || (silent && encoding.watchers == 0) {
+            encoding.needed = false;
         }
-        if !layer.needed {
+        if !encoding.needed {
             return Ask::Never;
         }
-        let due = match layer.asked {
+        let due = match encoding.asked {
             None => now,
-            Some(asked) => asked + pause(layer.answered, silent),
+            Some(asked) => asked + pause(encoding.answered, silent),
         };
         if due > now {
             return Ask::At(due);
         }
-        layer.asked = Some(now);
-        layer.answered = false;
+        encoding.asked = Some(now);
+        encoding.answered = false;
         Ask::Now(now + pause(false, silent))
     }
+}
+
+/// What a packet was to its encoding.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrived {
+    /// The newest.
+    pub(super) newest: bool,
+    /// The first after it was off.
+    pub(super) begins: bool,
 }
 
 /// Time from one request to the next.

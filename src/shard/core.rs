@@ -13,12 +13,12 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-use super::command::{Action, Arrival, Declared, Entry, Joined, Notice, NumberedSection, Refusal, RoomInfo, RoomOptions};
+use super::command::{Action, Arrival, Declared, Entry, Joined, LayerReport, Notice, NumberedSection, Refusal, RoomInfo, RoomOptions};
 use super::demux::Demux;
 use super::hall::{Hall, Known};
 use super::timers::{Timers, Waiter};
 use crate::auth::Secret;
-use crate::id::{PeerId, RoomName};
+use crate::id::{PeerId, RoomName, SlotIndex, TrackId};
 use crate::limits::Limits;
 use crate::metrics::{DropReason, Present, ShardCounters};
 use crate::people::{self, LeaveReason, PeopleError, Snapshot};
@@ -239,7 +239,13 @@ impl Core {
     pub fn act(&mut self, room: &RoomName, peer: PeerId, action: Action, now: Instant) -> Result<(), Refusal> {
         let key = self.hall_of(room, peer)?;
         let time_ms = self.unix_ms(now);
+        let slots = if let Action::Wishes(wishes) = &action { self.slots_of(peer, wishes) } else { vec![] };
         let done = self.in_hall(key, now, |hall| match action {
+            // What is said of sections that are no slots is void, as what is said too late.
+            Action::Wishes(wishes) => wishes.into_iter().zip(slots).try_for_each(|((_, track, wish), slot)| {
+                let Some(slot) = slot else { return Ok(()) };
+                Ok(hall.room.handle(room::Input::Wish { peer, slot, track, wish }, now)?)
+            }),
             Action::Mute { track, muted } => hall.mute(peer, track, muted, now),
             Action::View(view) => Ok(hall.room.handle(room::Input::View { peer, view }, now)?),
             Action::Chat { to, text } => Ok(hall.people.handle(people::Input::Chat { peer, to, text, time_ms }, now)?),
@@ -248,6 +254,21 @@ impl Core {
         })?;
         self.settle(key, now);
         done
+    }
+
+    /// Which slots are meant.
+    fn slots_of(&self, peer: PeerId, wishes: &[(String, TrackId, room::Wish)]) -> Vec<Option<SlotIndex>> {
+        let media = self.members.get(&peer).map(|member| &member.media);
+        wishes.iter().map(|(mid, ..)| media.and_then(|media| media.slot(mid))).collect()
+    }
+
+    /// What is sent to somebody, and why it is not more.
+    pub fn layers(&self, room: &RoomName, peer: PeerId, now: Instant) -> Result<LayerReport, Refusal> {
+        let key = self.hall_of(room, peer)?;
+        let (Some(hall), Some(member)) = (&self.halls[key], self.members.get(&peer)) else { return Err(Refusal::NoRoom) };
+        let named = |slot: room::SlotLayers| Some((member.media.slot_mid(slot.slot)?.to_owned(), slot));
+        let slots = hall.room.layers(peer, now).into_iter().filter_map(named).collect();
+        Ok(LayerReport { estimate: hall.room.estimate_of(peer), slots })
     }
 
     /// Somebody leaves, in the lobby or in the room. `attachment`: which connection of theirs says so; an older one than theirs has no say.

@@ -295,7 +295,7 @@ impl Shard {
             Command::Leave { room, peer, attachment, reason, reply } => {
                 let _ = reply.send(self.core.leave(&room, peer, attachment, reason, now));
             }
-            Command::Layers { room, peer, reply } => drop(reply.send(self.core.layers(&room, peer))),
+            Command::Layers { room, peer, reply } => drop(reply.send(self.core.layers(&room, peer, now))),
             Command::Inspect { room, reply } => drop(reply.send(self.core.inspect(&room))),
             Command::Roster { room, reply } => drop(reply.send(self.core.roster(&room))),
             Command::Stop { reply } => {

@@ -383,6 +383,11 @@ impl Peer {
         self.slots.get(usize::from(slot.0)).map(|s| &*s.mid)
     }
 
+    /// The slot with this `a=mid`.
+    pub fn slot(&self, mid: &str) -> Option<SlotIndex> {
+        self.slots.iter().position(|slot| *slot.mid == *mid).map(|index| SlotIndex(index as u16))
+    }
+
     /// Entries of all its queues and lists.
     #[cfg(test)]
     pub fn footprint(&self) -> usize {

@@ -13,7 +13,7 @@ use crate::id::{LayerIndex, PeerId, SlotIndex, TrackId};
 use crate::limits::{DATA_BYTES_PER_COST, DATA_RECEIVERS_PER_COST};
 use crate::metrics::DropReason;
 use crate::people::LeaveReason;
-use crate::room::{self, Output};
+use crate::room::{self, Forward, Output};
 use crate::rtp::Packet;
 use crate::shard::command::Notice;
 use crate::webrtc::{CloseReason, Path, PeerEvent};
@@ -83,6 +83,7 @@ impl Core {
         match event {
             PeerEvent::Packet { track, layer, packet } => self.forward(peer, track, layer, packet, now),
             PeerEvent::KeyframeRequest(slot) => self.tell_room(peer, |peer| room::Input::KeyframeRequest { peer, slot }, now),
+            PeerEvent::Estimate(bps) => self.tell_room(peer, |peer| room::Input::Estimate { peer, bps }, now),
             PeerEvent::Checked { path, nominates } => self.on_check(peer, path, nominates, now),
             // Slots of one who is not connected are never filled, and one who may not receive stays so.
             PeerEvent::Connected if !self.members.get(&peer).is_some_and(|member| member.receives) => {}
@@ -123,6 +124,7 @@ impl Core {
         let Some(hall) = &mut self.halls[key] else { return };
         self.counters.packets_received += 1;
         self.counters.bytes_received += packet.payload.len() as u64;
+        let packet = Arc::new(packet);
         self.forwards.clear();
         let forwards = &mut self.forwards;
         let forwarded = catch_unwind(AssertUnwindSafe(|| {
@@ -133,22 +135,28 @@ impl Core {
         if forwarded.is_err() {
             return self.on_room_panic(key, now);
         }
-        let packet = Arc::new(packet);
-        for forward in &self.forwards {
-            let Some(member) = self.members.get_mut(&forward.peer) else { continue };
-            match catch_unwind(AssertUnwindSafe(|| member.media.send(forward, &packet, now))) {
-                Ok(Ok(())) => {
-                    if !member.touched {
-                        member.touched = true;
-                        self.touched.push(forward.peer);
-                    }
-                }
-                Ok(Err(reason)) => self.counters.drops.count(reason),
-                Err(_) => self.broken.push(forward.peer),
-            }
+        let forwards = std::mem::take(&mut self.forwards);
+        for forward in &forwards {
+            self.send(forward, &packet, now);
         }
+        self.forwards = forwards;
         while let Some(broken) = self.broken.pop() {
             self.on_panic(broken, now);
+        }
+    }
+
+    /// One packet to one receiver. Who breaks over it is noted.
+    fn send(&mut self, forward: &Forward, packet: &Arc<Packet>, now: Instant) {
+        let Some(member) = self.members.get_mut(&forward.peer) else { return };
+        match catch_unwind(AssertUnwindSafe(|| member.media.send(forward, packet, now))) {
+            Ok(Ok(())) => {
+                if !member.touched {
+                    member.touched = true;
+                    self.touched.push(forward.peer);
+                }
+            }
+            Ok(Err(reason)) => self.counters.drops.count(reason),
+            Err(_) => self.broken.push(forward.peer),
         }
     }
 
@@ -189,11 +197,15 @@ impl Core {
     /// Carries out and tells what a room and its people say, until they say nothing more.
     pub(super) fn settle(&mut self, key: usize, now: Instant) {
         let mut slots: BTreeMap<PeerId, Vec<(String, room::SlotState)>> = BTreeMap::new();
+        let mut encodings: BTreeMap<PeerId, Vec<(TrackId, Vec<bool>)>> = BTreeMap::new();
         while let Some(hall) = &mut self.halls[key] {
             let polled = catch_unwind(AssertUnwindSafe(|| hall.room.poll()));
             match polled {
                 Ok(Some(Output::RequestKeyframe { publisher, track, layer })) => self.ask_keyframe(publisher, track, layer, now),
                 Ok(Some(Output::Slot { peer, slot, state })) => self.note_slot(&mut slots, peer, slot, state),
+                Ok(Some(Output::Encodings { publisher, track, active })) => encodings.entry(publisher).or_default().push((track, active)),
+                Ok(Some(Output::Want { peer, bps })) => self.want(peer, bps, now),
+                Ok(Some(Output::Replay(packets))) => packets.iter().for_each(|(forward, packet)| self.send(forward, packet, now)),
                 Ok(Some(Output::Speakers(speakers))) => {
                     let speakers: Arc<[room::Speaker]> = speakers.into();
                     self.notices.extend(hall.members.iter().map(|m| (*m, Notice::Speakers(speakers.clone()))));
@@ -202,6 +214,7 @@ impl Core {
                 Err(_) => return self.on_room_panic(key, now),
             }
         }
+        self.notices.extend(encodings.into_iter().map(|(peer, changed)| (peer, Notice::Encodings(changed))));
         self.notices.extend(slots.into_iter().map(|(peer, changed)| (peer, Notice::Slots(changed))));
         let Some(hall) = &mut self.halls[key] else { return };
         while let Some(event) = hall.people.poll() {
@@ -210,6 +223,14 @@ impl Core {
         }
         self.counters.drops.add(&hall.room.take_counters().drops);
         self.timers.set(Waiter::Hall(key), hall.timeout());
+    }
+
+    fn want(&mut self, peer: PeerId, bps: u64, now: Instant) {
+        let Some(member) = self.members.get_mut(&peer) else { return };
+        if catch_unwind(AssertUnwindSafe(|| member.media.want(bps, now))).is_err() {
+            return self.on_panic(peer, now);
+        }
+        self.touch(peer);
     }
 
     fn ask_keyframe(&mut self, publisher: PeerId, track: TrackId, layer: LayerIndex, now: Instant) {
