@@ -15,6 +15,7 @@ mod client;
 pub mod error;
 mod extract;
 mod invitation;
+mod layers;
 mod line;
 mod listen;
 mod openapi;

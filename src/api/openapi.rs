@@ -31,6 +31,7 @@ pub const PATH: &str = "/api/v1/openapi.json";
         rest::show_participant,
         rest::change_participant,
         rest::remove_participant,
+        rest::show_layers,
         rest::mute_participant,
         rest::list_lobby,
         rest::admit,

@@ -463,6 +463,17 @@ pub struct SlotLayers {
     pub limit: Option<LayerLimit>,
 }
 
+/// What is sent to one participant, in REST.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+pub struct ReceivedLayers {
+    /// What the way to them is estimated to carry, in kbit/s; absent: not known yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub estimate_kbps: Option<u32>,
+    /// Every slot with a source.
+    pub slots: Vec<SlotLayers>,
+}
+
 /// Which encodings of an own track anybody watches.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct TrackEncodings {
@@ -980,7 +991,8 @@ mod tests {
             )*};
         }
         declare!(Source Role RoomMode VideoCodec Publishable PublishedSection View Wish ClientMessage Track Participant Settings Rights Waiting);
-        declare!(EndedTrack SectionTrack SlotReason Slot Layer LayerLimit SlotLayers TrackEncodings Speaker LeaveReason RoomEvent ErrorBody ServerMessage Room NewRoom NewSettings);
+        declare!(EndedTrack SectionTrack SlotReason Slot Layer LayerLimit SlotLayers ReceivedLayers TrackEncodings Speaker);
+        declare!(LeaveReason RoomEvent ErrorBody ServerMessage Room NewRoom NewSettings);
         declare!(ParticipantChange MuteRequest);
         text
     }

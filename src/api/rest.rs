@@ -16,7 +16,8 @@ use utoipa::IntoParams;
 use super::App;
 use super::error::{Code, Error, ErrorResponse};
 use super::extract::{Caller, InRoom, JsonBody, OfParticipant};
-use super::protocol::{MuteRequest, NewRoom, NewSettings, Participant, ParticipantChange, Room, Waiting};
+use super::layers::received_layers;
+use super::protocol::{MuteRequest, NewRoom, NewSettings, Participant, ParticipantChange, ReceivedLayers, Room, Waiting};
 use super::translate::{publish, room_options, settings_change, wire_participant, wire_room, wire_waiting};
 use crate::id::{RoomName, TrackId};
 use crate::limits::LIST_ROOMS_AT_ONCE;
@@ -27,6 +28,7 @@ const ROOMS: &str = "/api/v1/rooms";
 const ROOM: &str = "/api/v1/rooms/{room}";
 const PARTICIPANTS: &str = "/api/v1/rooms/{room}/participants";
 const PARTICIPANT: &str = "/api/v1/rooms/{room}/participants/{participant}";
+const LAYERS: &str = "/api/v1/rooms/{room}/participants/{participant}/layers";
 const MUTE: &str = "/api/v1/rooms/{room}/participants/{participant}/mute";
 const LOBBY: &str = "/api/v1/rooms/{room}/lobby";
 const WAITING: &str = "/api/v1/rooms/{room}/lobby/{participant}";
@@ -49,6 +51,7 @@ pub(super) fn routes() -> Vec<(&'static str, &'static str, MethodRouter<App>)> {
         ("get", PARTICIPANT, get(show_participant)),
         ("patch", PARTICIPANT, patch(change_participant)),
         ("delete", PARTICIPANT, delete(remove_participant)),
+        ("get", LAYERS, get(show_layers)),
         ("post", MUTE, post(mute_participant)),
         ("get", LOBBY, get(list_lobby)),
         ("post", WAITING, post(admit)),
@@ -200,6 +203,31 @@ pub(super) async fn show_participant(
     let participant = snapshot.participants.iter().find(|participant| participant.peer == peer);
     let participant = participant.ok_or_else(|| Error::new(Code::NoParticipant, format!("participant {peer} is not in the room")))?;
     Ok(Json(wire_participant(participant)))
+}
+
+/// See what is sent to a participant
+///
+/// Each of their slots with a source: the layer that is sent, the one that is wished, and why it is not more.
+#[utoipa::path(
+    get, path = LAYERS, tag = "participants",
+    params(("room" = String, Path, description = "The room's name"), ("participant" = u32, Path, description = "The participant's number")),
+    responses(
+        (status = 200, description = "What is sent", body = ReceivedLayers),
+        (status = 400, description = "`bad_room_name`", body = ErrorResponse),
+        (status = 404, description = "`no_room`, `no_participant`", body = ErrorResponse),
+    )
+)]
+pub(super) async fn show_layers(
+    State(app): State<App>,
+    caller: Caller,
+    InRoom(name): InRoom,
+    OfParticipant(peer): OfParticipant,
+) -> Result<Json<ReceivedLayers>, Error> {
+    caller.require_moderator(&name)?;
+    match app.sfu.command(&name, Request::Layers { peer }).await? {
+        Response::Layers(report) => Ok(Json(received_layers(report))),
+        Response::Done | Response::Answered { .. } | Response::Roster(_) | Response::Room(_) => Err(Refusal::Broken.into()),
+    }
 }
 
 /// Change what a participant may publish
@@ -358,14 +386,14 @@ async fn moderate(sfu: &Sfu, room: &RoomName, what: Moderation) -> Result<Status
 async fn roster(sfu: &Sfu, room: &RoomName) -> Result<Snapshot, Refusal> {
     match sfu.command(room, Request::Roster).await? {
         Response::Roster(snapshot) => Ok(snapshot),
-        Response::Done | Response::Answered { .. } | Response::Room(_) => Err(Refusal::Broken),
+        Response::Done | Response::Answered { .. } | Response::Layers(_) | Response::Room(_) => Err(Refusal::Broken),
     }
 }
 
 async fn inspect(sfu: &Sfu, room: &RoomName) -> Result<RoomInfo, Refusal> {
     match sfu.command(room, Request::Inspect).await? {
         Response::Room(info) => Ok(info),
-        Response::Done | Response::Answered { .. } | Response::Roster(_) => Err(Refusal::Broken),
+        Response::Done | Response::Answered { .. } | Response::Layers(_) | Response::Roster(_) => Err(Refusal::Broken),
     }
 }
 

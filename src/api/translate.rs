@@ -3,16 +3,15 @@
 //! Here stand only the checks that need no room: how many tracks a message may name.
 
 use super::error::{Code, Error};
+use super::layers::wishes;
 use super::protocol as wire;
 use super::protocol::{ClientMessage, ServerMessage};
 use crate::auth::{Publish, Rights, Secret};
 use crate::id::{PeerId, TrackId};
-use crate::limits::{MESSAGE_COST, OFFER_COST, OFFER_SECTIONS_MAX, POST_COST, SLOTS_PER_PEER_MAX, VIEW_TRACKS_MAX};
+use crate::limits::{MESSAGE_COST, OFFER_COST, OFFER_SECTIONS_MAX, POST_COST, VIEW_TRACKS_MAX};
 use crate::people::{Event, LeaveReason, Numbered, Participant, Settings, SettingsChange, Source, TrackInfo, Waiting};
-use crate::room::{Filler, LayerInfo, LayerLimit, SlotLayers, SlotReason, SlotState, Speaker, View, Wish as SlotWish};
-use crate::sfu::{
-    Action, Declared, Earlier, Joined, LayerReport, Moderation, Notice, NumberedSection, Opened, RoomInfo, RoomOptions, VideoCodec,
-};
+use crate::room::{Filler, SlotReason, SlotState, Speaker, View};
+use crate::sfu::{Action, Declared, Earlier, Joined, Moderation, Notice, NumberedSection, Opened, RoomInfo, RoomOptions, VideoCodec};
 
 /// What a client said, in our words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -239,16 +238,6 @@ fn view(view: wire::View) -> Result<View, Error> {
     }
 }
 
-fn wishes(slots: Vec<wire::Wish>) -> Result<Vec<(String, TrackId, SlotWish)>, Error> {
-    if slots.len() > SLOTS_PER_PEER_MAX {
-        return Err(Error::new(Code::BadView, format!("wishes are for at most {SLOTS_PER_PEER_MAX} slots")));
-    }
-    let wish = |wire::Wish { mid, track, width, height, visible, priority, paused }| {
-        (mid, TrackId(track), SlotWish { size: (width, height), visible, priority, paused })
-    };
-    Ok(slots.into_iter().map(wish).collect())
-}
-
 fn source(source: wire::Source) -> Source {
     match source {
         wire::Source::Camera => Source::Camera,
@@ -343,48 +332,6 @@ pub fn wire_joined(id: u32, opened: &Opened) -> ServerMessage {
 /// The answer to an `offer`.
 pub fn wire_answered(id: u32, answer: String, tracks: &[NumberedSection]) -> ServerMessage {
     ServerMessage::Answered { id, answer, tracks: wire_sections(tracks) }
-}
-
-/// The answer to `layers`.
-pub fn wire_layers(id: u32, report: LayerReport) -> ServerMessage {
-    let LayerReport { estimate, slots } = report;
-    ServerMessage::Layers { id, estimate_kbps: estimate.map(kbps), slots: slots.into_iter().map(wire_slot_layers).collect() }
-}
-
-/// What is sent in a slot, as signalling and REST show it.
-pub fn wire_slot_layers((mid, slot): (String, SlotLayers)) -> wire::SlotLayers {
-    let SlotLayers { slot: _, track, codec, sent, wished, limit } = slot;
-    let layer = |LayerInfo { layer, size, bps }| wire::Layer {
-        spatial: layer.spatial,
-        temporal: layer.temporal,
-        width: size.map(|(width, _)| width.into()),
-        height: size.map(|(_, height)| height.into()),
-        kbps: kbps(bps),
-    };
-    wire::SlotLayers {
-        mid,
-        track: track.0,
-        codec: codec.map(|codec| codec.name().to_owned()),
-        sent: sent.map(layer),
-        wished: wished.map(layer),
-        limit: limit.map(wire_limit),
-    }
-}
-
-fn wire_limit(limit: LayerLimit) -> wire::LayerLimit {
-    match limit {
-        LayerLimit::NotPublished => wire::LayerLimit::NotPublished,
-        LayerLimit::Size => wire::LayerLimit::Size,
-        LayerLimit::Bandwidth | LayerLimit::Slot(SlotReason::Bandwidth) => wire::LayerLimit::Bandwidth,
-        LayerLimit::Slot(SlotReason::Paused) => wire::LayerLimit::Paused,
-        LayerLimit::Slot(SlotReason::Codec) => wire::LayerLimit::Codec,
-        LayerLimit::Slot(SlotReason::Muted) => wire::LayerLimit::Muted,
-    }
-}
-
-/// Rounded, as a person reads it.
-fn kbps(bps: u64) -> u32 {
-    u32::try_from((bps + 500) / 1_000).unwrap_or(u32::MAX)
 }
 
 /// What a participant is told unasked. `None`: it is for those who wait, and nobody waits who is in.

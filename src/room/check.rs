@@ -46,7 +46,12 @@ impl Room {
                 assert_eq!((slot.peer, usize::from(slot.index.0)), (*id, index));
                 owned += 1;
                 let Some(source) = slot.source() else {
-                    assert!(slot.encoding.is_none() && slot.aim.is_none() && slot.state.reason.is_none() && slot.state.first_timestamp.is_none());
+                    assert!(
+                        slot.encoding.is_none()
+                            && slot.aim.is_none()
+                            && slot.state.reason.is_none()
+                            && slot.state.first_timestamp.is_none()
+                    );
                     continue;
                 };
                 let track = self.tracks.get(&source).expect("no slot keeps a track that is gone");
@@ -73,6 +78,10 @@ impl Room {
         let wants = self.peers.values().filter(|peer| peer.queued).count();
         let speakers = usize::from(self.speakers.queued);
         let replays = self.news.iter().filter(|news| matches!(news, super::News::Replay(_))).count();
-        assert_eq!(self.news.len(), slots + layers + encodings + wants + speakers + replays, "each piece of news is queued once and not forgotten");
+        assert_eq!(
+            self.news.len(),
+            slots + layers + encodings + wants + speakers + replays,
+            "each piece of news is queued once and not forgotten"
+        );
     }
 }

@@ -224,9 +224,7 @@ impl Slot {
         let rewritten = match self.selector.choose(facts, packet) {
             // A packet that is not sent closes its own hole, if others went on with it.
             Choice::Skip => return self.rewriter.skip(packet, facts).map_or(Verdict::Other, Verdict::Send),
-            Choice::Send { marker } => {
-                self.rewriter.rewrite(packet, facts, *now).map(|header| Rewritten { marker, ..header })
-            }
+            Choice::Send { marker } => self.rewriter.rewrite(packet, facts, *now).map(|header| Rewritten { marker, ..header }),
         };
         match rewritten {
             Ok(header) => Verdict::Send(header),
