@@ -127,7 +127,7 @@ impl Room {
     fn voice_bps(&self, key: usize) -> Option<u64> {
         let slot = self.slots[key].as_ref().filter(|slot| slot.kind == Kind::Audio)?;
         let track = self.tracks.get(&slot.source()?)?;
-        Some(track.encodings[0].meter.rate(Layer::TOP).unwrap_or(VOICE_BPS))
+        Some(track.encodings[0].meter.rate(Layer::MAX).unwrap_or(VOICE_BPS))
     }
 
     /// A video slot that can send, with what could be sent in it.
@@ -184,7 +184,7 @@ impl Room {
         if obstacle.is_some() {
             self.set_aim(key, None, now);
         } else if is_voice {
-            self.set_aim(key, Some((LayerIndex(0), Layer::TOP)), now);
+            self.set_aim(key, Some((LayerIndex(0), Layer::MAX)), now);
         }
     }
 
@@ -268,7 +268,7 @@ impl Room {
         let mut stirred = Vec::new();
         let mut live = false;
         for (id, track) in self.tracks.iter_mut().filter(|(_, track)| track.kind == Kind::Video) {
-            let changed = track.encodings.iter_mut().filter(|encoding| encoding.judge(now)).count() > 0;
+            let changed = track.encodings.iter_mut().fold(false, |changed, encoding| encoding.judge(now) | changed);
             live |= track.encodings.iter().any(|encoding| encoding.live);
             if changed || track.again.is_some_and(|again| again <= now) {
                 stirred.extend(track.receivers.iter().filter_map(|key| Some(self.slots[*key].as_ref()?.peer)));

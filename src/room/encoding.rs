@@ -90,7 +90,7 @@ impl Encoding {
     /// Judges it anew. True if something changed that allocation goes by.
     pub(super) fn judge(&mut self, now: Instant) -> bool {
         let live = self.head.is_some_and(|head| now.saturating_duration_since(head.at()) < LAYER_LIFE);
-        let rate = self.meter.rate(Layer::TOP).unwrap_or(0);
+        let rate = self.meter.rate(Layer::MAX).unwrap_or(0);
         let moved = rate.abs_diff(self.judged) * 100 > self.judged * MOVED_PERCENT;
         let changed = live != self.live || (live && moved);
         self.live = live;
@@ -102,7 +102,8 @@ impl Encoding {
 
     /// It is received, or would be if somebody wanted it.
     fn is_to_be_had(&self, now: Instant) -> bool {
-        self.live || !self.active || now.saturating_duration_since(self.since) < ENCODING_START
+        let begun = self.head.is_some_and(|head| head.at() >= self.since);
+        self.live || !self.active || (!begun && now.saturating_duration_since(self.since) < ENCODING_START)
     }
 
     /// The steps of this encoding, the lowest first. `index`: which of the track's it is; `simulcast`: there are others.
@@ -112,7 +113,7 @@ impl Encoding {
         }
         let outer = |layer: Layer| if simulcast { Layer { spatial: index as u8, ..layer } } else { layer };
         let Some(highest) = self.meter.highest() else {
-            let top = if simulcast { Layer { spatial: 0, ..Layer::TOP } } else { Layer::TOP };
+            let top = if simulcast { Layer { spatial: 0, ..Layer::MAX } } else { Layer::MAX };
             let guess = if simulcast { GUESS[index.min(LAYERS - 1)] } else { GUESS[0] };
             return vec![Step { layer: outer(top), bps: guess, size: self.sizes.iter().copied().flatten().last() }];
         };

@@ -74,7 +74,8 @@ impl Candidates {
         }
         let mut sounds: Vec<Candidate> = of(Kind::Audio).collect();
         sounds.sort_by_key(|c| (!c.screen, c.joined));
-        let mut speaking: Vec<Candidate> = sounds.iter().filter(|c| c.level.speaking()).copied().collect();
+        let is_loud = |c: &&Candidate| c.level.speaking() && c.level.heard_within(KEPT, now);
+        let mut speaking: Vec<Candidate> = sounds.iter().filter(is_loud).copied().collect();
         speaking.sort_by(|a, b| b.level.value().total_cmp(&a.level.value()));
         Candidates { all, pictures, lively, sounds, speaking }
     }

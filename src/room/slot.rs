@@ -163,7 +163,7 @@ impl Slot {
         self.selector.aim(match encoding.cmp(&present) {
             std::cmp::Ordering::Less => Layer { temporal: 0, ..layer },
             std::cmp::Ordering::Equal => layer,
-            std::cmp::Ordering::Greater => Layer::TOP,
+            std::cmp::Ordering::Greater => Layer::MAX,
         });
     }
 
@@ -208,7 +208,7 @@ impl Slot {
 
     /// A keyframe of an encoding that it did not have.
     fn begin(&mut self, encoding: LayerIndex, packet: &Packet, facts: &Facts, now: Instant) -> Rewritten {
-        let layer = self.aim.filter(|(wanted, _)| *wanted == encoding).map_or(Layer::TOP, |(_, layer)| layer);
+        let layer = self.aim.filter(|(wanted, _)| *wanted == encoding).map_or(Layer::MAX, |(_, layer)| layer);
         self.encoding = Some(encoding);
         self.selector.begin(facts, layer);
         let mut header = self.rewriter.switch(packet, facts, now);
