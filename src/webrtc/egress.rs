@@ -437,7 +437,7 @@ impl ReplayWindow {
 /// What a room's [`Forward`] carries belongs to a track; used by tests to make one.
 #[cfg(test)]
 pub fn forward_to(slot: u16, seq: u64, timestamp: u32) -> Forward {
-    let header = crate::rtp::Rewritten { seq, timestamp, marker: false, patch: crate::rtp::Patch::default() };
+    let header = crate::rtp::Rewritten { seq, timestamp, marker: false, empty: false, patch: crate::rtp::Patch::default() };
     Forward { peer: crate::id::PeerId(1), slot: SlotIndex(slot), track: crate::id::TrackId(7), header }
 }
 

@@ -108,7 +108,7 @@ mod tests {
             received: now,
         };
         Sent {
-            header: Rewritten { seq, timestamp: 0, marker: false, patch: Patch::default() },
+            header: Rewritten { seq, timestamp: 0, marker: false, empty: false, patch: Patch::default() },
             track: TrackId(1),
             packet: Arc::new(packet),
             repeated: None,
