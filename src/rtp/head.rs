@@ -1,6 +1,6 @@
 //! The newest packet of a stream: it tells what follows, what is late, and what is a publisher that started anew.
 //!
-//! Kept once for each received layer and once for each slot's source, so that both judge alike.
+//! Kept once for each received layer, and for each slot's source by what chooses and by what numbers, so that all judge alike.
 
 use std::time::{Duration, Instant};
 
@@ -37,6 +37,11 @@ impl Head {
     /// Sequence number of the newest packet.
     pub fn seq(&self) -> u64 {
         self.seq
+    }
+
+    /// RTP timestamp of the newest packet.
+    pub fn timestamp(&self) -> u32 {
+        self.timestamp
     }
 
     /// When the newest packet came.

@@ -2,14 +2,31 @@
 //!
 //! Everything here is total: strangers wrote the bytes. Nothing here knows rooms, peers, str0m, sockets or a clock.
 
+mod av1;
+mod bits;
+mod counter;
 pub mod facts;
+mod h264;
 pub mod head;
 pub mod level;
 pub mod packet;
+pub mod patch;
+pub mod reader;
 pub mod rewrite;
+pub mod select;
+mod shift;
+pub mod targets;
+#[cfg(test)]
+mod tests;
+mod vp8;
+mod vp9;
 
-pub use facts::{Descriptor, Facts, PictureId};
+pub use facts::{Descriptor, Facts, LAYER_MAX, Layer, PictureId};
 pub use head::{Head, Place};
 pub use level::Level;
 pub use packet::{CaptureTime, Codec, Extensions, Kind, Packet};
-pub use rewrite::{Patch, PictureIdPatch, Refused, Rewriter, Rewritten, Starts};
+pub use patch::{Patch, PictureIdPatch};
+pub use reader::Reader;
+pub use rewrite::{Refused, Rewriter, Rewritten, Starts};
+pub use select::{Choice, Selector};
+pub use targets::Targets;

@@ -6,37 +6,18 @@
 //! slot      …  5  6  7 |     8    9   10 |
 //! ```
 //!
-//! It counts; it does not choose. Which packet begins a source, and when, is the room's decision. The rules were seen to hold in Chromium and
-//! Firefox: patch a picture id only where there is one, drop what is older than the first packet, and add the real time to the timestamp.
+//! It counts; it does not choose. Which packet begins a source, and which one is left out, is the room's decision. The rules were seen to hold
+//! in Chromium and Firefox: patch a picture id only where there is one, drop what is older than the first packet, and add the real time to the
+//! timestamp.
 
 use std::time::Instant;
 
+use super::counter::{Counter, PictureCounter};
 use super::facts::Facts;
 use super::head::{Head, Place};
-use super::packet::{Kind, Packet};
-
-/// Codec fields that are continuous per slot and differ per publisher, so they are patched while the payload is copied into the datagram.
-/// Offsets are from the start of the RTP payload, or of the dependency descriptor; they were found by the parser, so they lie inside.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Patch {
-    /// Picture id of VP8 or VP9: offset, and the value with its width.
-    pub picture_id: Option<PictureIdPatch>,
-    /// TL0PICIDX of VP8 or VP9: offset and value.
-    pub tl0_picture_index: Option<(u8, u8)>,
-    /// Frame number of a dependency descriptor (bytes 1 and 2 of the extension).
-    pub frame_number: Option<u16>,
-}
-
-/// A picture id that is to be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PictureIdPatch {
-    /// Where it begins.
-    pub offset: u8,
-    /// The value, 7 or 15 bits.
-    pub value: u16,
-    /// 15 bits in two bytes; otherwise 7 bits in one.
-    pub wide: bool,
-}
+use super::packet::{Codec, Kind, Packet};
+use super::patch::{Patch, PictureIdPatch};
+use super::shift::{Fate, Shift};
 
 /// The header fields of one packet in one slot. The payload stays shared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,29 +27,12 @@ pub struct Rewritten {
     pub seq: u64,
     /// RTP timestamp in the slot.
     pub timestamp: u32,
+    /// RTP marker bit: the packet's own, unless the last packet of the picture for this receiver is another one.
+    pub marker: bool,
+    /// The payload stays behind: it only closes a hole.
+    pub empty: bool,
     /// What changes in payload and descriptor.
     pub patch: Patch,
-}
-
-impl Patch {
-    /// Writes the patched fields into a copy of the payload. Offsets outside are ignored.
-    pub fn apply(&self, payload: &mut [u8]) {
-        if let Some(p) = self.picture_id {
-            let at = usize::from(p.offset);
-            if p.wide {
-                if let Some(two) = payload.get_mut(at..at + 2) {
-                    two.copy_from_slice(&(p.value | 0x8000).to_be_bytes());
-                }
-            } else if let Some(one) = payload.get_mut(at) {
-                *one = (p.value & 0x7f) as u8;
-            }
-        }
-        if let Some((offset, value)) = self.tl0_picture_index
-            && let Some(one) = payload.get_mut(usize::from(offset))
-        {
-            *one = value;
-        }
-    }
 }
 
 /// Why a packet has no place in a slot.
@@ -76,7 +40,7 @@ impl Patch {
 pub enum Refused {
     /// There is no source, or its publisher started anew: only `switch` helps.
     WaitKeyframe,
-    /// Older than the source's first packet, or than anybody waits for.
+    /// Older than the source's first packet, or than anybody waits for, or left out before.
     Late,
 }
 
@@ -110,11 +74,11 @@ impl Starts {
 }
 
 /// Makes one stream of the sources that a slot has one after another: sequence numbers, timestamps and picture numbers run on, and the
-/// decoder never notices. One for each slot; the room calls `switch` at a keyframe and `rewrite` for what follows.
+/// decoder never notices. One for each slot; the room calls `switch` at a keyframe, and `rewrite` or `skip` for each packet that follows.
 ///
-/// Gaps of the source stay gaps, since a retransmission may fill them. The same packet gets the same numbers again; refusing it is left to
-/// the egress. A publisher that starts anew ([`Place::Restart`]) is waited for like any other source: `rewrite` answers `WaitKeyframe`, until
-/// the caller has a keyframe to `switch` to.
+/// Gaps of the source stay gaps, since a retransmission may fill them; what is skipped leaves none. The same packet gets the same numbers
+/// again; refusing it is left to the egress. A publisher that starts anew ([`Place::Restart`]) is waited for like any other source: `rewrite`
+/// answers `WaitKeyframe`, until the caller has a keyframe to `switch` to.
 #[derive(Clone, Debug)]
 pub struct Rewriter {
     kind: Kind,
@@ -125,17 +89,30 @@ pub struct Rewriter {
     /// When that timestamp was first given out; `None` before the first packet.
     timestamp_at: Option<Instant>,
     source: Option<Source>,
-    picture_id: Counter,
+    picture_id: PictureCounter,
     tl0_picture_index: Counter,
     frame_number: Counter,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Source {
     head: Head,
     first_in: u64,
     first_out: u64,
     timestamp_offset: u32,
+    /// What became of its packets.
+    shift: Shift,
+}
+
+impl Source {
+    /// The number that belongs to the source's number `seq`, which is not before its first.
+    fn out(&self, seq: u64) -> u64 {
+        self.first_out + (seq - self.first_in) - self.shift.before(seq)
+    }
+
+    fn is_newest(&self, packet: &Packet) -> bool {
+        packet.seq == self.shift.newest()
+    }
 }
 
 impl Rewriter {
@@ -147,7 +124,7 @@ impl Rewriter {
             timestamp: starts.timestamp,
             timestamp_at: None,
             source: None,
-            picture_id: Counter::new(starts.picture_id),
+            picture_id: PictureCounter::new(starts.picture_id),
             tl0_picture_index: Counter::new(u16::from(starts.tl0_picture_index)),
             frame_number: Counter::new(starts.frame_number),
         }
@@ -160,37 +137,83 @@ impl Rewriter {
             None => self.timestamp,
             Some(at) => self.timestamp.wrapping_add(self.ticks_since(at, now)),
         };
-        let source = Source {
+        let source = self.source.insert(Source {
             head: Head::of(packet, now),
             first_in: packet.seq,
             first_out: self.next_seq,
             timestamp_offset: timestamp.wrapping_sub(packet.timestamp),
-        };
-        self.source = Some(source);
+            shift: Shift::new(packet.seq),
+        });
+        source.shift.send(packet.seq);
+        let seq = source.first_out;
         self.picture_id.detach();
         self.tl0_picture_index.detach();
         self.frame_number.detach();
-        self.give_out(source, packet, facts, now)
+        self.give_out(seq, timestamp, packet, facts, now)
     }
 
     /// Numbers for a further packet of the source, or why it does not go out.
     pub fn rewrite(&mut self, packet: &Packet, facts: &Facts, now: Instant) -> Result<Rewritten, Refused> {
         let Some(source) = &mut self.source else { return Err(Refused::WaitKeyframe) };
         match source.head.place(packet, now) {
-            Place::Newer => source.head = Head::of(packet, now),
+            Place::Newer => {
+                source.head = Head::of(packet, now);
+                source.shift.advance(packet.seq);
+            }
             // What came before the source's first packet has no number: the one before it belongs to another source.
             Place::Older if packet.seq < source.first_in => return Err(Refused::Late),
-            Place::Older => {}
+            Place::Older => match source.shift.fate(packet.seq) {
+                Fate::Open | Fate::Sent => {}
+                Fate::Closed | Fate::Filled => return Err(Refused::Late),
+            },
             Place::TooOld => return Err(Refused::Late),
             Place::Restart => return Err(Refused::WaitKeyframe),
         }
-        let source = *source;
-        Ok(self.give_out(source, packet, facts, now))
+        source.shift.send(packet.seq);
+        let (seq, timestamp) = (source.out(packet.seq), packet.timestamp.wrapping_add(source.timestamp_offset));
+        Ok(self.give_out(seq, timestamp, packet, facts, now))
     }
 
-    fn give_out(&mut self, source: Source, packet: &Packet, facts: &Facts, now: Instant) -> Rewritten {
-        let seq = source.first_out + (packet.seq - source.first_in);
+    /// The same for pictures whose time is over: each is shown one tick after the one before it, and what follows goes on from the last.
+    pub fn hurry(&mut self, packet: &Packet, facts: &Facts, now: Instant) -> Result<Rewritten, Refused> {
+        if let Some(source) = &mut self.source
+            && packet.timestamp.wrapping_add(source.timestamp_offset) != self.timestamp
+        {
+            source.timestamp_offset = self.timestamp.wrapping_add(1).wrapping_sub(packet.timestamp);
+        }
+        self.rewrite(packet, facts, now)
+    }
+
+    /// This packet of the source does not go out, and no number is missing for it: later ones move up. Of a picture all packets are skipped or
+    /// none, so a VP8 picture id moves up with them: a receiver would wait for a missing one. VP9's and the descriptor's frame numbers keep
+    /// their gaps, since references are differences of them; TL0PICIDX has none, since the base layer always goes out.
+    ///
+    /// Where it is too late to move up, because the packet came late and others went on with its number missing, that number is returned: an
+    /// empty packet (padding) closes the hole.
+    pub fn skip(&mut self, packet: &Packet, facts: &Facts) -> Option<Rewritten> {
+        let source = self.source.as_mut()?;
+        match source.head.place(packet, packet.received) {
+            Place::Newer => {
+                source.head = Head::of(packet, packet.received);
+                source.shift.advance(packet.seq);
+            }
+            Place::Older if packet.seq >= source.first_in && source.shift.fate(packet.seq) == Fate::Open => {}
+            Place::Older | Place::TooOld | Place::Restart => return None,
+        }
+        if let (Codec::Vp8, Some(id)) = (packet.codec, facts.picture_id) {
+            self.picture_id.leave_out(id.value, id.bits(), source.is_newest(packet));
+        }
+        let seq = source.out(packet.seq);
+        if seq >= self.next_seq {
+            source.shift.close(packet.seq);
+            return None;
+        }
+        source.shift.fill(packet.seq);
         let timestamp = packet.timestamp.wrapping_add(source.timestamp_offset);
+        Some(Rewritten { seq, timestamp, marker: false, empty: true, patch: Patch::default() })
+    }
+
+    fn give_out(&mut self, seq: u64, timestamp: u32, packet: &Packet, facts: &Facts, now: Instant) -> Rewritten {
         if seq >= self.next_seq {
             self.next_seq = seq + 1;
             let ahead = timestamp.wrapping_sub(self.timestamp) as i32 > 0;
@@ -199,10 +222,11 @@ impl Rewriter {
                 self.timestamp_at = Some(now);
             }
         }
+        let newest = self.source.as_ref().is_none_or(|source| source.is_newest(packet));
         let patch = Patch {
             picture_id: facts.picture_id.map(|id| PictureIdPatch {
                 offset: id.offset,
-                value: self.picture_id.map(id.value, if id.wide { 15 } else { 7 }),
+                value: self.picture_id.map(id.value, id.bits(), newest),
                 wide: id.wide,
             }),
             tl0_picture_index: facts
@@ -210,7 +234,7 @@ impl Rewriter {
                 .map(|(offset, value)| (offset, self.tl0_picture_index.map(u16::from(value), 8) as u8)),
             frame_number: facts.descriptor.map(|d| self.frame_number.map(d.frame_number, 16)),
         };
-        Rewritten { seq, timestamp, patch }
+        Rewritten { seq, timestamp, marker: packet.marker, empty: false, patch }
     }
 
     /// Real time as ticks. At least one frame of sound, so that two sources never overlap in the decoder; at least one tick of video.
@@ -222,37 +246,6 @@ impl Rewriter {
             Kind::Video => 1,
         };
         ticks.max(least)
-    }
-}
-
-/// A number that runs on in the slot while each source starts it anywhere. Sources without it leave it alone; the first packet of a source
-/// that has it goes on where the last one stopped.
-#[derive(Clone, Copy, Debug)]
-struct Counter {
-    /// The highest given out, kept in 16 bits whatever the width on the wire.
-    last: u16,
-    offset: Option<u16>,
-}
-
-impl Counter {
-    fn new(first: u16) -> Counter {
-        Counter { last: first.wrapping_sub(1), offset: None }
-    }
-
-    fn detach(&mut self) {
-        self.offset = None;
-    }
-
-    /// Additive, so the same value of a source always becomes the same value in the slot, at every width.
-    fn map(&mut self, value: u16, bits: u32) -> u16 {
-        let offset = *self.offset.get_or_insert(self.last.wrapping_add(1).wrapping_sub(value));
-        let out = value.wrapping_add(offset);
-        let unused = 16 - bits;
-        let ahead = ((out.wrapping_sub(self.last) << unused) as i16) >> unused;
-        if ahead > 0 {
-            self.last = self.last.wrapping_add(ahead as u16);
-        }
-        out & (u16::MAX >> unused)
     }
 }
 

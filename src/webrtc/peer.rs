@@ -98,8 +98,6 @@ pub enum PeerEvent {
         /// The packet.
         packet: Packet,
     },
-    /// Carries.
-    Estimate(u64),
     /// The client wants a keyframe in a slot.
     KeyframeRequest(SlotIndex),
     /// A data channel message; the first four bytes, the destination, are taken off.
@@ -425,9 +423,6 @@ impl Peer {
     pub fn take_counters(&mut self) -> (super::EgressCounters, Drops) {
         (std::mem::take(&mut self.egress.counters), self.drops.take())
     }
-
-    /// Want.
-    pub fn want(&mut self, _bps: u64, _now: Instant) {}
 
     /// Asks the client for a keyframe of a layer.
     pub fn request_keyframe(&mut self, track: TrackId, layer: LayerIndex, now: Instant) {

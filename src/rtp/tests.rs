@@ -1,0 +1,4 @@
+//! Reader, selector and rewriter together, on made streams over a bad network.
+
+mod made;
+mod numbers;
