@@ -2,12 +2,14 @@
 //!
 //! Everything here is total: strangers wrote the bytes. Nothing here knows rooms, peers, str0m, sockets or a clock.
 
+pub mod clock;
 pub mod facts;
 pub mod head;
 pub mod level;
 pub mod packet;
 pub mod rewrite;
 
+pub use clock::{Arrival, CaptureClock, SenderReport};
 pub use facts::{Descriptor, Facts, PictureId};
 pub use head::{Head, Place};
 pub use level::Level;

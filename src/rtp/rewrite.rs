@@ -122,7 +122,7 @@ pub struct Rewriter {
     next_seq: u64,
     /// The last timestamp given out, or the first to give.
     timestamp: u32,
-    /// When that timestamp was first given out; `None` before the first packet.
+    /// When that was captured; `None` before the first packet.
     timestamp_at: Option<Instant>,
     source: Option<Source>,
     picture_id: Counter,
@@ -154,11 +154,13 @@ impl Rewriter {
     }
 
     /// Starts a new source with `packet`, which must start a keyframe (of audio, any will do): the next sequence number, the last timestamp
-    /// plus the real time that went by, the next picture. A source that waited five seconds is thus not five seconds behind the sound.
+    /// plus the real time between the two captures, the next picture. A source that waited five seconds is thus not five seconds behind the
+    /// sound. And since it is the time of capture and not of arrival, a slot's timestamps mean the same moments whatever the source: sender
+    /// reports lie on one line, which browsers need (`webrtc/report.rs`).
     pub fn switch(&mut self, packet: &Packet, facts: &Facts, now: Instant) -> Rewritten {
         let timestamp = match self.timestamp_at {
             None => self.timestamp,
-            Some(at) => self.timestamp.wrapping_add(self.ticks_since(at, now)),
+            Some(at) => self.timestamp.wrapping_add(self.ticks_since(at, packet.captured)),
         };
         let source = Source {
             head: Head::of(packet, now),
@@ -170,7 +172,7 @@ impl Rewriter {
         self.picture_id.detach();
         self.tl0_picture_index.detach();
         self.frame_number.detach();
-        self.give_out(source, packet, facts, now)
+        self.give_out(source, packet, facts)
     }
 
     /// Numbers for a further packet of the source, or why it does not go out.
@@ -185,10 +187,10 @@ impl Rewriter {
             Place::Restart => return Err(Refused::WaitKeyframe),
         }
         let source = *source;
-        Ok(self.give_out(source, packet, facts, now))
+        Ok(self.give_out(source, packet, facts))
     }
 
-    fn give_out(&mut self, source: Source, packet: &Packet, facts: &Facts, now: Instant) -> Rewritten {
+    fn give_out(&mut self, source: Source, packet: &Packet, facts: &Facts) -> Rewritten {
         let seq = source.first_out + (packet.seq - source.first_in);
         let timestamp = packet.timestamp.wrapping_add(source.timestamp_offset);
         if seq >= self.next_seq {
@@ -196,7 +198,7 @@ impl Rewriter {
             let ahead = timestamp.wrapping_sub(self.timestamp) as i32 > 0;
             if ahead || self.timestamp_at.is_none() {
                 self.timestamp = timestamp;
-                self.timestamp_at = Some(now);
+                self.timestamp_at = Some(packet.captured);
             }
         }
         let patch = Patch {
@@ -268,7 +270,7 @@ mod tests {
 
     fn packet(codec: Codec, seq: u64, timestamp: u32, now: Instant) -> Packet {
         let extensions = Extensions::default();
-        Packet { seq, timestamp, marker: true, codec, extensions, payload: [0u8; 4].into(), received: now }
+        Packet { seq, timestamp, marker: true, codec, extensions, payload: [0u8; 4].into(), received: now, captured: now }
     }
 
     fn numbered(value: u16, wide: bool, tl0: u8) -> Facts {
