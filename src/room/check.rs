@@ -1,13 +1,17 @@
 //! What is always true of a room. Every simulation asks after each step.
 
 use super::Room;
+use super::slot::Slot;
+use crate::id::TrackId;
 use crate::limits::{SLOTS_PER_PEER_MAX, TRACKS_PER_PEER_MAX};
+use crate::rtp::Kind;
 
 impl Room {
     /// Panics if the room contradicts itself. Slow; for tests.
     pub fn check_invariants(&self) {
         self.check_tracks();
         self.check_slots();
+        self.check_pairs();
         self.check_news();
         let counters = &self.counters;
         assert_eq!(counters.offers + counters.unoffered, counters.forwarded + counters.drops.total(), "a packet was lost in silence");
@@ -69,6 +73,33 @@ impl Room {
         let live = self.slots.iter().flatten().count();
         assert_eq!(owned, live, "a slot outlived its peer");
         assert_eq!(live + self.slots_free.len(), self.slots.len());
+    }
+
+    /// While all sound fits, what is seen and heard of one person stands in slots of equal number; it can be missing only for want of such a pair.
+    fn check_pairs(&self) {
+        let group = |track: &TrackId| self.tracks.get(track).map(|track| (track.owner, track.screen));
+        for (id, peer) in self.peers.iter().filter(|(_, peer)| peer.connected) {
+            let of = |kind: Kind| -> Vec<&Slot> {
+                peer.slots.iter().filter_map(|key| self.slots[*key].as_ref()).filter(|slot| slot.kind == kind).collect()
+            };
+            let (video, audio) = (of(Kind::Video), of(Kind::Audio));
+            let sounds = self.tracks.values().filter(|track| track.kind == Kind::Audio && track.owner != *id).count();
+            if sounds > audio.iter().filter(|slot| !slot.closed).count() {
+                continue;
+            }
+            let pairs: Vec<usize> = (0..video.len().min(audio.len())).filter(|at| !video[*at].closed && !audio[*at].closed).collect();
+            let at = |slots: &[&Slot], person| -> Vec<usize> {
+                (0..slots.len()).filter(|at| slots[*at].source().as_ref().and_then(group) == Some(person)).collect()
+            };
+            let sounding = |person| self.tracks.values().any(|track| track.kind == Kind::Audio && (track.owner, track.screen) == person);
+            let spare = pairs.iter().any(|at| video[*at].source().as_ref().and_then(group).is_none_or(|person| !sounding(person)));
+            for person in audio.iter().filter_map(|slot| slot.source().as_ref().and_then(group)) {
+                let (seen, heard) = (at(&video, person), at(&audio, person));
+                let together = seen.iter().any(|at| heard.contains(at));
+                let possible = !seen.is_empty() && (spare || seen.iter().any(|at| pairs.contains(at)));
+                assert!(together || !possible, "{person:?} is seen in {seen:?} and heard in {heard:?}");
+            }
+        }
     }
 
     fn check_news(&self) {

@@ -1,8 +1,6 @@
 //! The fillers: who is shown in which slot. Policy, and nothing but: values in, a list of tracks out.
 //!
-//! Two steps. `Candidates::video` and `audio` choose *which* tracks a receiver gets; `place` decides *where*, with the least movement: a track that is in
-//! a slot stays there. Where it is free to choose, sound number k and picture number k are of the same person, since browsers synchronise
-//! slots by pairs.
+//! Here it is chosen *which* tracks a receiver gets; `place` decides *where*.
 //!
 //! The conference shows everybody in the order of joining. When there are more cameras than places, those who speak have theirs: whoever was
 //! heard in the last 5 s stays (the earliest turn first, so that two who talk at once do not push each other out), then the last heard. Only
@@ -12,6 +10,7 @@ use std::cmp::Reverse;
 use std::time::{Duration, Instant};
 
 use super::event::{Filler, View};
+use super::place::Group;
 use crate::id::{PeerId, TrackId};
 use crate::limits::VIEW_TRACKS_MAX;
 use crate::rtp::{Kind, Level};
@@ -55,6 +54,8 @@ pub(super) struct Candidates {
     sounds: Vec<Candidate>,
     /// Those who speak, loudest first.
     speaking: Vec<Candidate>,
+    /// What has sound, muted or not.
+    sounding: Vec<Group>,
 }
 
 impl Candidates {
@@ -77,7 +78,23 @@ impl Candidates {
         let is_loud = |c: &&Candidate| c.level.speaking() && c.level.heard_within(KEPT, now);
         let mut speaking: Vec<Candidate> = sounds.iter().filter(is_loud).copied().collect();
         speaking.sort_by(|a, b| b.level.value().total_cmp(&a.level.value()));
-        Candidates { all, pictures, lively, sounds, speaking }
+        let sounding = all.iter().filter(|c| c.kind == Kind::Audio).map(|c| (c.owner, c.screen)).collect();
+        Candidates { all, pictures, lively, sounds, speaking, sounding }
+    }
+
+    /// What of the others has sound, each once, if all of it fits so many places.
+    pub(super) fn sounding(&self, me: PeerId, places: usize) -> Option<Vec<Group>> {
+        let (mut groups, mut count) = (Vec::new(), 0);
+        for group in self.sounding.iter().filter(|(owner, _)| *owner != me) {
+            count += 1;
+            if count > places {
+                return None;
+            }
+            if !groups.contains(group) {
+                groups.push(*group);
+            }
+        }
+        Some(groups)
     }
 
     /// The track with this number.
@@ -143,29 +160,6 @@ fn standing(candidate: &Candidate, now: Instant) -> (bool, Reverse<Duration>, Du
     } else {
         (true, Reverse(Duration::ZERO), age(candidate.level.heard()))
     }
-}
-
-/// Puts `wanted` into the places: who is there stays, the others take the place that `hint` names if it is free, else the first free one.
-pub(super) fn place(wanted: &[TrackId], current: &[Place], hint: impl Fn(TrackId) -> Option<usize>) -> Vec<Option<TrackId>> {
-    let mut filled: Vec<Option<TrackId>> = current.iter().map(|p| p.source.filter(|track| p.open && wanted.contains(track))).collect();
-    let free = |filled: &[Option<TrackId>], at: usize| current.get(at).is_some_and(|p| p.open) && filled[at].is_none();
-    let mut homeless = Vec::new();
-    for track in wanted.iter().filter(|track| !filled.contains(&Some(**track))).copied().collect::<Vec<_>>() {
-        match hint(track).filter(|at| free(&filled, *at)) {
-            Some(at) => filled[at] = Some(track),
-            None => homeless.push(track),
-        }
-    }
-    let mut at = 0;
-    for track in homeless {
-        while at < filled.len() && !free(&filled, at) {
-            at += 1;
-        }
-        if at < filled.len() {
-            filled[at] = Some(track);
-        }
-    }
-    filled
 }
 
 #[cfg(test)]
@@ -244,20 +238,5 @@ mod tests {
         assert_eq!(heard(vec![voice(1, 150), voice(2, 150), screen], &[seat(1), seat(2)]), [1, 9]);
         let closed = Place { source: None, open: false };
         assert_eq!(heard(vec![voice(1, 150), talking], &[closed, seat(1)]), [1]);
-    }
-
-    #[test]
-    fn places_move_as_little_as_can_be() {
-        let place = |current: &[Option<u32>], wanted: &[u32]| {
-            let current: Vec<Place> = current.iter().map(|s| Place { source: s.map(TrackId), open: *s != Some(0) }).collect();
-            let wanted: Vec<TrackId> = wanted.iter().copied().map(TrackId).collect();
-            let hint = |track: TrackId| (track.0 >= 10).then_some(track.0 as usize - 10);
-            super::place(&wanted, &current, hint).into_iter().map(|t| t.map(|t| t.0)).collect::<Vec<_>>()
-        };
-        assert_eq!(place(&[Some(1), Some(2), None], &[2, 3]), [Some(3), Some(2), None]);
-        assert_eq!(place(&[None, None, None], &[1, 12, 2]), [Some(1), Some(2), Some(12)], "the hint is taken");
-        assert_eq!(place(&[None, Some(1), None], &[1, 11]), [Some(11), Some(1), None], "unless somebody is there");
-        // 0 stands for a closed slot.
-        assert_eq!(place(&[Some(0), None], &[1, 10]), [None, Some(1)]);
     }
 }

@@ -22,6 +22,7 @@ mod forward;
 mod ladder;
 mod meter;
 mod peer;
+mod place;
 mod publish;
 mod slot;
 mod speaker;
@@ -41,6 +42,7 @@ use crate::limits::SLOTS_PER_PEER_MAX;
 use crate::rtp::{Codec, Kind, Packet, Starts};
 use fill::{Candidate, Candidates, Place};
 use peer::Peer;
+use place::{Placed, Wanted};
 use slot::Slot;
 use speaker::Speakers;
 use track::{Ask, Track};
@@ -417,14 +419,8 @@ impl Room {
         let places = video_now.iter().filter(|place| place.open).count();
         let wanted = candidates.video(&peer.view, id, places);
         let heard = candidates.audio(id, &audio_now, now);
-        let whose = |track: TrackId| candidates.get(track).map(|c| (c.owner, c.screen));
-        let beside = |track: TrackId, sources: &[Option<TrackId>]| -> Option<usize> {
-            let person = whose(track)?;
-            sources.iter().position(|source| source.and_then(whose) == Some(person))
-        };
-        let audio_sources: Vec<Option<TrackId>> = audio_now.iter().map(|place| place.source).collect();
-        let video = fill::place(&wanted, &video_now, |track| beside(track, &audio_sources));
-        let audio = fill::place(&heard, &audio_now, |track| beside(track, &video));
+        let (video, audio) = (Wanted { wanted: &wanted, current: &video_now }, Wanted { wanted: &heard, current: &audio_now });
+        let Placed { video, audio } = place::place(candidates, id, video, audio);
         for (key, source) in video_keys.into_iter().zip(video).chain(audio_keys.into_iter().zip(audio)) {
             self.set_source(key, source, now);
         }

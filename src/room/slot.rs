@@ -211,11 +211,11 @@ impl Slot {
         let layer = self.aim.filter(|(wanted, _)| *wanted == encoding).map_or(Layer::MAX, |(_, layer)| layer);
         self.encoding = Some(encoding);
         self.selector.begin(facts, layer);
-        let mut header = self.rewriter.switch(packet, facts, now);
-        if let Choice::Send { marker } = self.selector.choose(facts, packet) {
-            header.marker = marker;
+        let header = self.rewriter.switch(packet, facts, now);
+        match self.selector.choose(facts, packet) {
+            Choice::Send { marker } => Rewritten { marker, ..header },
+            Choice::Skip => header, // a keyframe is what everybody needs
         }
-        header
     }
 
     /// A further packet of the encoding that it has.
@@ -242,16 +242,18 @@ impl Slot {
     }
 
     /// Begins with pictures that were kept, the lowest temporal layer of them, shown in no time: their time is over. Adds what goes out.
-    pub(super) fn replay(&mut self, pictures: &[(Arc<Packet>, Facts)], now: Instant, mut out: impl FnMut(Rewritten, &Arc<Packet>)) {
-        for (at, (packet, facts)) in pictures.iter().enumerate() {
-            if at == 0 {
-                let mut header = self.begin(LayerIndex(0), packet, facts, now);
-                self.selector.aim(Layer::default());
-                self.state.first_timestamp = Some(header.timestamp);
-                header.marker = packet.marker;
-                out(header, packet);
-                continue;
-            }
+    pub(super) fn replay(&mut self, kept: &[(Arc<Packet>, Facts)], now: Instant, mut out: impl FnMut(Rewritten, &Arc<Packet>)) {
+        let shown = || kept.iter().filter(|(_, facts)| facts.layer.temporal == 0);
+        let pictures = shown().filter(|(_, facts)| facts.frame_start).count() as u32;
+        let (Some(((first, facts), rest)), Some((newest, _))) = (kept.split_first(), shown().next_back()) else { return };
+        let header = self.rewriter.switch_kept(first, facts, pictures, newest.captured, now);
+        self.encoding = Some(LayerIndex(0));
+        self.selector.begin(facts, Layer::default());
+        if let Choice::Send { marker } = self.selector.choose(facts, first) {
+            out(Rewritten { marker, ..header }, first);
+        }
+        self.state.first_timestamp = Some(header.timestamp);
+        for (packet, facts) in rest {
             match self.selector.choose(facts, packet) {
                 Choice::Skip => drop(self.rewriter.skip(packet, facts)),
                 Choice::Send { marker } => {

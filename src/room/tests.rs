@@ -39,13 +39,13 @@ fn slots(kind: Kind, count: usize) -> Vec<SlotSpec> {
 fn vp8(seq: u64, timestamp: u32, keyframe: bool, now: Instant) -> Packet {
     let payload = [0x90, 0x80, 0x80, seq as u8, u8::from(!keyframe)];
     let extensions = Extensions::default();
-    Packet { seq, timestamp, marker: true, codec: Codec::Vp8, extensions, payload: payload.into(), received: now }
+    Packet { seq, timestamp, marker: true, codec: Codec::Vp8, extensions, payload: payload.into(), received: now, captured: now }
 }
 
 fn opus(seq: u64, level: u8, now: Instant) -> Packet {
     let extensions = Extensions { audio_level: Some(level), ..Extensions::default() };
     let timestamp = seq as u32 * 960;
-    Packet { seq, timestamp, marker: false, codec: Codec::Opus, extensions, payload: [1u8; 3].into(), received: now }
+    Packet { seq, timestamp, marker: false, codec: Codec::Opus, extensions, payload: [1u8; 3].into(), received: now, captured: now }
 }
 
 impl Stage {
@@ -302,16 +302,24 @@ fn sound_and_picture_stand_side_by_side() {
     let me = stage.join(1, 3, 3);
     let (ada, bo, cy) = (stage.join(2, 0, 0), stage.join(3, 0, 0), stage.join(4, 0, 0));
     let ada_sound = stage.publish(ada, audio_spec());
+    // No sound goes with it yet, so it takes the last place.
     let bo_picture = stage.publish(bo, video_spec(1));
     let cy_sound = stage.publish(cy, audio_spec());
     let bo_sound = stage.publish(bo, audio_spec());
     let cy_picture = stage.publish(cy, video_spec(1));
     assert_eq!(stage.sources(me, 3..6), [Some(ada_sound), Some(cy_sound), Some(bo_sound)]);
-    assert_eq!(stage.sources(me, 0..3), [Some(bo_picture), Some(cy_picture), None]);
+    assert_eq!(stage.sources(me, 0..3), [None, Some(cy_picture), Some(bo_picture)]);
     // A newcomer to a standing room gets pairs from the start.
     let new = stage.join(5, 3, 3);
     assert_eq!(stage.sources(new, 0..3), [Some(bo_picture), Some(cy_picture), None]);
     assert_eq!(stage.sources(new, 3..6), [Some(bo_sound), Some(cy_sound), Some(ada_sound)]);
+    // A page of one place, turned there and back.
+    for (offset, seen, heard) in [(0, bo_picture, bo_sound), (1, cy_picture, cy_sound), (0, bo_picture, bo_sound)] {
+        stage.view(new, View::Auto { offset, limit: Some(1), pinned: vec![] });
+        let (pictures, sounds) = (stage.sources(new, 0..3), stage.sources(new, 3..6));
+        let at = pictures.iter().position(|source| *source == Some(seen)).unwrap();
+        assert_eq!((sounds[at], pictures.iter().flatten().count(), sounds.iter().flatten().count()), (Some(heard), 1, 3));
+    }
 }
 
 #[test]

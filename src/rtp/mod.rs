@@ -4,6 +4,7 @@
 
 mod av1;
 mod bits;
+pub mod clock;
 mod counter;
 pub mod facts;
 mod h264;
@@ -21,6 +22,7 @@ mod tests;
 mod vp8;
 mod vp9;
 
+pub use clock::{Arrival, CaptureClock, SenderReport};
 pub use facts::{Descriptor, Facts, LAYER_MAX, Layer, PictureId};
 pub use head::{Head, Place};
 pub use level::Level;

@@ -71,12 +71,12 @@ impl Codec {
     }
 }
 
-/// Absolute capture time (the publisher's NTP clock, 32.32 fixed point), passed on as it came.
+/// Absolute capture time (the capturing NTP clock, 32.32 fixed point), passed on as it came; the offset is ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CaptureTime {
     /// 64-bit NTP time.
     pub ntp: u64,
-    /// Estimated offset of the capture clock to the sender's, 32.32 fixed point, if the sender knows it.
+    /// By how much the capturing clock is ahead of that of the sender's reports, 32.32 fixed point, if the sender knows it.
     pub offset: Option<i64>,
 }
 
@@ -112,4 +112,6 @@ pub struct Packet {
     pub payload: Arc<[u8]>,
     /// When it arrived here.
     pub received: Instant,
+    /// When its first sample was captured, on our clock; never after `received`.
+    pub captured: Instant,
 }

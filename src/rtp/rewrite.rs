@@ -86,7 +86,7 @@ pub struct Rewriter {
     next_seq: u64,
     /// The last timestamp given out, or the first to give.
     timestamp: u32,
-    /// When that timestamp was first given out; `None` before the first packet.
+    /// When that was captured; `None` before the first packet.
     timestamp_at: Option<Instant>,
     source: Option<Source>,
     picture_id: PictureCounter,
@@ -133,10 +133,24 @@ impl Rewriter {
     /// Starts a new source with `packet`, which must start a keyframe (of audio, any will do): the next sequence number, the last timestamp
     /// plus the real time that went by, the next picture. A source that waited five seconds is thus not five seconds behind the sound.
     pub fn switch(&mut self, packet: &Packet, facts: &Facts, now: Instant) -> Rewritten {
-        let timestamp = match self.timestamp_at {
-            None => self.timestamp,
-            Some(at) => self.timestamp.wrapping_add(self.ticks_since(at, now)),
-        };
+        let timestamp = self.time_of(packet.captured);
+        self.start(timestamp, packet, facts, now)
+    }
+
+    /// The same for the first of so many pictures that were kept, of which the last was captured at `newest`: it has the time that it would
+    /// have, and the others go before it at one tick each, since their time is over. [`Rewriter::hurry`] continues.
+    pub fn switch_kept(&mut self, packet: &Packet, facts: &Facts, pictures: u32, newest: Instant, now: Instant) -> Rewritten {
+        let before = self.time_of(newest).wrapping_sub(pictures.saturating_sub(1));
+        let back = before.wrapping_sub(self.timestamp) as i32 <= 0 && self.timestamp_at.is_some();
+        self.start(if back { self.timestamp.wrapping_add(1) } else { before }, packet, facts, now)
+    }
+
+    /// The timestamp in the slot of what was captured then.
+    fn time_of(&self, captured: Instant) -> u32 {
+        self.timestamp_at.map_or(self.timestamp, |at| self.timestamp.wrapping_add(self.ticks_since(at, captured)))
+    }
+
+    fn start(&mut self, timestamp: u32, packet: &Packet, facts: &Facts, now: Instant) -> Rewritten {
         let source = self.source.insert(Source {
             head: Head::of(packet, now),
             first_in: packet.seq,
@@ -149,7 +163,7 @@ impl Rewriter {
         self.picture_id.detach();
         self.tl0_picture_index.detach();
         self.frame_number.detach();
-        self.give_out(seq, timestamp, packet, facts, now)
+        self.give_out(seq, timestamp, packet, facts)
     }
 
     /// Numbers for a further packet of the source, or why it does not go out.
@@ -171,10 +185,10 @@ impl Rewriter {
         }
         source.shift.send(packet.seq);
         let (seq, timestamp) = (source.out(packet.seq), packet.timestamp.wrapping_add(source.timestamp_offset));
-        Ok(self.give_out(seq, timestamp, packet, facts, now))
+        Ok(self.give_out(seq, timestamp, packet, facts))
     }
 
-    /// The same for pictures whose time is over: each is shown one tick after the one before it, and what follows goes on from the last.
+    /// The same for kept pictures: each is shown one tick after the one before it, and what follows goes on from the last.
     pub fn hurry(&mut self, packet: &Packet, facts: &Facts, now: Instant) -> Result<Rewritten, Refused> {
         if let Some(source) = &mut self.source
             && packet.timestamp.wrapping_add(source.timestamp_offset) != self.timestamp
@@ -213,13 +227,13 @@ impl Rewriter {
         Some(Rewritten { seq, timestamp, marker: false, empty: true, patch: Patch::default() })
     }
 
-    fn give_out(&mut self, seq: u64, timestamp: u32, packet: &Packet, facts: &Facts, now: Instant) -> Rewritten {
+    fn give_out(&mut self, seq: u64, timestamp: u32, packet: &Packet, facts: &Facts) -> Rewritten {
         if seq >= self.next_seq {
             self.next_seq = seq + 1;
             let ahead = timestamp.wrapping_sub(self.timestamp) as i32 > 0;
             if ahead || self.timestamp_at.is_none() {
                 self.timestamp = timestamp;
-                self.timestamp_at = Some(now);
+                self.timestamp_at = Some(packet.captured);
             }
         }
         let newest = self.source.as_ref().is_none_or(|source| source.is_newest(packet));
@@ -261,7 +275,7 @@ mod tests {
 
     fn packet(codec: Codec, seq: u64, timestamp: u32, now: Instant) -> Packet {
         let extensions = Extensions::default();
-        Packet { seq, timestamp, marker: true, codec, extensions, payload: [0u8; 4].into(), received: now }
+        Packet { seq, timestamp, marker: true, codec, extensions, payload: [0u8; 4].into(), received: now, captured: now }
     }
 
     fn numbered(value: u16, wide: bool, tl0: u8) -> Facts {

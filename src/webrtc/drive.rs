@@ -268,7 +268,11 @@ impl Peer {
             self.drops.count(DropReason::Codec);
             return;
         };
-        let packet = translate::packet(packet, *codec);
+        let mut packet = translate::packet(packet, *codec, &mut self.clock);
+        if let Some(time) = &mut packet.extensions.capture_time {
+            // Whoever forwards says how far the capturing clock is ahead of the clock of its own reports.
+            time.offset = Some(time.ntp.wrapping_sub(self.egress.ntp(packet.captured)).cast_signed());
+        }
         self.events.push_back(PeerEvent::Packet { track, layer, packet });
     }
 

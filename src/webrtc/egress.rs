@@ -18,6 +18,7 @@ use super::header::{self, ExtensionIds, Fixed, HEADER_BYTES_MAX, Hop};
 use super::history::{History, Sent, TooSoon};
 use super::outbox::Outbox;
 use super::repeats::Repeats;
+use super::report::{self, Epoch, Reports};
 use super::srtp::{Session, TAG_MAX};
 use crate::id::SlotIndex;
 use crate::limits::{DATAGRAM_BYTES_MAX, HISTORY_AUDIO_PACKETS_MAX, HISTORY_PACKETS_MAX, MEDIA_BYTES_MAX, RTCP_SENDERS_MAX};
@@ -25,10 +26,6 @@ use crate::metrics::DropReason;
 use crate::room::Forward;
 use crate::rtp::{Codec, Kind, Packet};
 
-/// Sender reports come with a slot's first packet and then this often: browsers begin to synchronise with the first ones.
-const SENDER_REPORT_EVERY: Duration = Duration::from_secs(1);
-/// A slot that sent nothing for so long writes no reports.
-const REPORT_WHILE_SENT: Duration = Duration::from_secs(5);
 /// Taken for the round trip until the first report tells it.
 const RTT_UNKNOWN: Duration = Duration::from_millis(100);
 /// A repetition within a shorter time is never of use, whatever the round trip.
@@ -72,11 +69,7 @@ struct Stream {
     config: StreamConfig,
     history: History,
     rtx_index: u64,
-    packets: u32,
-    octets: u32,
-    /// Timestamp and send time of the newest packet: what a sender report extrapolates.
-    last: Option<(u32, Instant)>,
-    report_at: Option<Instant>,
+    reports: Reports,
 }
 
 /// What is counted for the metrics; taken once per tick.
@@ -108,8 +101,7 @@ pub struct Egress {
     srtcp_index: u32,
     /// By sender SSRC: each of the peer's has a counter of its own (RFC 3711 3.2.1), and browsers use one for each receive section.
     srtcp_replay: Vec<(u32, ReplayWindow)>,
-    /// A moment and its NTP time: the wall clock is the caller's.
-    epoch: (Instant, u64),
+    epoch: Epoch,
     rtt: Option<Duration>,
     repeats: Repeats,
     /// Datagrams for the end of the tick.
@@ -119,8 +111,8 @@ pub struct Egress {
 }
 
 impl Egress {
-    /// Without keys and slots. `epoch`: a moment and its NTP time (32.32 fixed-point seconds since 1900).
-    pub fn new(epoch: (Instant, u64)) -> Egress {
+    /// Without keys and slots.
+    pub fn new(epoch: Epoch) -> Egress {
         Egress {
             session: None,
             streams: vec![],
@@ -148,7 +140,7 @@ impl Egress {
             Kind::Video => HISTORY_PACKETS_MAX,
         };
         let history = History::new(size);
-        self.streams.push(Stream { config, history, rtx_index: 1, packets: 0, octets: 0, last: None, report_at: None });
+        self.streams.push(Stream { config, history, rtx_index: 1, reports: Reports::default() });
     }
 
     /// A later offer may number extensions and payloads anew; SSRCs and what was sent stay.
@@ -194,14 +186,7 @@ impl Egress {
         let (ssrc, index) = (stream.config.ssrc, sent.header.seq);
         let len = out.write(&mut self.outbox, stream, &sent, Place { pt: types.pt, ssrc, index, original: None })?;
         self.transport = self.transport.wrapping_add(1);
-        stream.packets = stream.packets.wrapping_add(1);
-        stream.octets = stream.octets.wrapping_add(packet.payload.len() as u32);
-        if stream.last.is_none() {
-            stream.report_at = Some(now);
-        } else if stream.report_at.is_none() {
-            stream.report_at = Some(now + SENDER_REPORT_EVERY);
-        }
-        stream.last = Some((forward.header.timestamp, now));
+        stream.reports.on_sent(forward.track, forward.header.timestamp, packet, now);
         stream.history.note(sent);
         self.counters.packets += 1;
         self.counters.bytes += len as u64;
@@ -237,13 +222,13 @@ impl Egress {
     /// When [`Egress::handle_timeout`] has something to do.
     pub fn timeout(&self) -> Option<Instant> {
         self.session.as_ref()?;
-        self.streams.iter().filter_map(|s| s.report_at).min()
+        self.streams.iter().filter_map(|s| s.reports.due()).min()
     }
 
     /// Writes the sender reports that are due.
     pub fn handle_timeout(&mut self, now: Instant) {
         for slot in 0..self.streams.len() {
-            if self.streams[slot].report_at.is_some_and(|at| at <= now) {
+            if self.streams[slot].reports.due().is_some_and(|due| due <= now) {
                 self.report(slot, now);
             }
         }
@@ -288,39 +273,16 @@ impl Egress {
         }
     }
 
-    fn ntp(&self, now: Instant) -> u64 {
-        let since = now.saturating_duration_since(self.epoch.0);
-        let fraction = (u64::from(since.subsec_nanos()) << 32) / 1_000_000_000;
-        self.epoch.1.wrapping_add((since.as_secs() << 32) + fraction)
+    /// NTP time of a moment, as the sender reports have it.
+    pub fn ntp(&self, at: Instant) -> u64 {
+        report::ntp_at(self.epoch, at)
     }
 
     /// Sender report and source description of one slot, by its media SSRC.
     fn report(&mut self, slot: usize, now: Instant) {
-        let ntp = self.ntp(now);
-        let stream = &mut self.streams[slot];
-        stream.report_at = None;
-        let (Some(session), Some((time, at))) = (&self.session, stream.last) else { return };
-        let since = now.saturating_duration_since(at);
-        if since > REPORT_WHILE_SENT {
-            return;
-        }
-        stream.report_at = Some(now + SENDER_REPORT_EVERY);
-        let ticks = since.as_micros() as u64 * u64::from(stream.config.kind.clock_rate()) / 1_000_000;
-        let ssrc = stream.config.ssrc.to_be_bytes();
-        let mut plain = vec![0x80, 200, 0, 6];
-        plain.extend_from_slice(&ssrc);
-        plain.extend_from_slice(&ntp.to_be_bytes());
-        plain.extend_from_slice(&time.wrapping_add(ticks as u32).to_be_bytes());
-        plain.extend_from_slice(&stream.packets.to_be_bytes());
-        plain.extend_from_slice(&stream.octets.to_be_bytes());
-        let cname = stream.config.cname.as_bytes();
-        let cname = &cname[..cname.len().min(255)];
-        let chunk = (4 + 2 + cname.len() + 1).next_multiple_of(4);
-        plain.extend_from_slice(&[0x81, 202, 0, (chunk / 4) as u8]);
-        plain.extend_from_slice(&ssrc);
-        plain.extend_from_slice(&[1, cname.len() as u8]);
-        plain.extend_from_slice(cname);
-        plain.resize(28 + 4 + chunk, 0);
+        let Some(session) = &self.session else { return };
+        let Stream { config, reports, .. } = &mut self.streams[slot];
+        let Some(plain) = reports.write(config.ssrc, &config.cname, self.epoch, now) else { return };
         let index = self.srtcp_index;
         // 2^31 reports are decades; after them the connection would be silent rather than unsafe.
         if index < 0x7fff_ffff
@@ -365,7 +327,7 @@ impl Outgoing<'_> {
             ssrc: place.ssrc,
             csrc: sent.track.0,
         };
-        let mid = (stream.packets < PACKETS_WITH_MID).then_some(config.mid.as_bytes());
+        let mid = (stream.reports.packets() < PACKETS_WITH_MID).then_some(config.mid.as_bytes());
         let hop = Hop { mid, transport: self.transport, abs_send_time: self.abs_send_time };
         let mut at = header::write(buf, fixed, &config.ids, hop, &packet.extensions, &sent.header.patch);
         let header_len = at;
@@ -469,7 +431,16 @@ mod tests {
 
     fn packet(now: Instant, codec: Codec) -> Arc<Packet> {
         let payload = Arc::from(vec![9u8; 100]);
-        Arc::new(Packet { seq: 1, timestamp: 0, marker: true, codec, extensions: Extensions::default(), payload, received: now })
+        Arc::new(Packet {
+            seq: 1,
+            timestamp: 0,
+            marker: true,
+            codec,
+            extensions: Extensions::default(),
+            payload,
+            received: now,
+            captured: now,
+        })
     }
 
     fn datagrams(e: &mut Egress) -> Vec<Vec<u8>> {
@@ -557,7 +528,7 @@ mod tests {
         let client = Session::new(&exported(true)).unwrap();
         let media = Packet { payload: Arc::from(vec![9u8; 1_000]), ..(*packet(now, Codec::Vp8)).clone() };
         for seq in 0..200u64 {
-            let packet = Arc::new(Packet { seq, received: at(seq * 5), ..media.clone() });
+            let packet = Arc::new(Packet { seq, received: at(seq * 5), captured: at(seq * 5), ..media.clone() });
             e.send(&forward_to(0, 5 + seq, 0), &packet, at(seq * 5)).unwrap();
         }
         let media_bytes = e.counters.bytes;

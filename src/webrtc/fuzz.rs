@@ -111,7 +111,7 @@ fn packet(r: &mut Reader<'_>, codec: Codec, seq: u64, now: Instant, flags: u8) -
         descriptor,
     };
     let (timestamp, len) = (r.word(), usize::from(r.byte()) % MEDIA_BYTES_MAX);
-    Packet { seq, timestamp, marker: flags & 32 > 0, codec, extensions, payload: Arc::from(r.take(len)), received: now }
+    Packet { seq, timestamp, marker: flags & 32 > 0, codec, extensions, payload: Arc::from(r.take(len)), received: now, captured: now }
 }
 
 /// Plain RTCP, and the same bytes as SCTP.

@@ -106,6 +106,7 @@ mod tests {
             extensions: Extensions::default(),
             payload: Arc::from([1u8]),
             received: now,
+            captured: now,
         };
         Sent {
             header: Rewritten { seq, timestamp: 0, marker: false, empty: false, patch: Patch::default() },

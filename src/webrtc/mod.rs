@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`Peer`] (`peer`, `drive`) | one client's connection; every change of the `Rtc` and every drain |
 //! | [`Offer`], [`Answer`] (`offer`) | SDP as text: bounds, sections, layers |
-//! | `egress`, `header`, `history`, `outbox`, `repeats`, `srtp` | the send side, which is ours |
+//! | `egress`, `header`, `history`, `outbox`, `repeats`, `report`, `srtp` | the send side, which is ours |
 //! | `feedback` | the RTCP that receivers send |
 //! | `route` | where the client is, and for how long that holds |
 //! | `tap` | the keys, copied from DTLS; SCTP looked at as it comes out |
@@ -25,6 +25,7 @@ mod offer;
 mod outbox;
 mod peer;
 mod repeats;
+mod report;
 mod route;
 mod sctp;
 mod srtp;

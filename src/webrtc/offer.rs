@@ -85,6 +85,8 @@ pub struct Answer {
     pub(super) publish: VideoCodec,
     /// The `a=mid` of the sections where the client publishes.
     pub(super) published: Vec<String>,
+    /// The `a=mid` of each slot, and how many slots of its kind are before it.
+    pub(super) slots: Vec<(String, usize)>,
 }
 
 impl Answer {
@@ -97,10 +99,23 @@ impl Answer {
             out.push_str("\r\nm=");
             let mid = part.lines().find_map(|line| line.strip_prefix("a=mid:")).unwrap_or_default();
             let is_published = part.starts_with("video") && self.published.iter().any(|p| p == mid);
-            out.push_str(&if is_published { list_first(part, self.publish) } else { part.to_string() });
+            let part = if is_published { list_first(part, self.publish) } else { part.to_string() };
+            let slot = self.slots.iter().find(|(slot, _)| slot == mid);
+            out.push_str(&slot.map_or(part.clone(), |(_, number)| name_stream(&part, *number)));
         }
         out
     }
+}
+
+/// A section of a slot with a stream id made of the slot's number among its kind. Browsers play in step what shares a stream (RFC 8830), so sound
+/// slot k and picture slot k do, whatever offer they came with; a picture slot beyond the sound slots is alone in its stream.
+fn name_stream(section: &str, number: usize) -> String {
+    let name = |line: &str| -> Option<String> {
+        let at = line.find("msid:").filter(|_| line.starts_with("a=msid:") || line.starts_with("a=ssrc:"))? + "msid:".len();
+        let (_, track) = line[at..].split_once(' ')?;
+        Some(format!("{}pair-{number} {track}", &line[..at]))
+    };
+    section.split("\r\n").map(|line| name(line).unwrap_or_else(|| line.to_string())).collect::<Vec<_>>().join("\r\n")
 }
 
 /// A section (without its `m=`) whose payload types of `codec`, and their retransmissions, come first. Unchanged where it has none of them.
@@ -246,6 +261,60 @@ mod tests {
         assert_eq!(list_first(section, VideoCodec::Av1), section);
         assert_eq!(list_first(section, VideoCodec::Vp9).lines().count(), section.lines().count());
         assert_eq!(list_first("video", VideoCodec::Vp9), "video");
+    }
+
+    /// The stream ids of an answer's sections with their kinds; each line of a section that has one has the same.
+    fn streams(answer: &str) -> Vec<(String, String)> {
+        let id = |line: &str| Some(line.split_once("msid:")?.1.split(' ').next()?.to_string());
+        let sections = answer.split("\r\nm=").skip(1).filter(|s| !s.starts_with("application"));
+        let named = sections.map(|section| {
+            let ids: Vec<String> = section.lines().filter_map(id).collect();
+            assert!(ids.len() > 1 && ids.iter().all(|other| *other == ids[0]), "{ids:?}");
+            (section[..5].to_string(), ids[0].clone())
+        });
+        named.collect()
+    }
+
+    #[test]
+    fn slots_of_equal_number_share_a_stream_through_further_offers_and_restarts() {
+        let lines = |kind: &str, mid: usize| {
+            let codec = if kind == "audio" { "111 opus/48000/2" } else { "96 VP8/90000" };
+            let pt = codec.split(' ').next().unwrap_or_default();
+            format!(
+                "m={kind} 9 UDP/TLS/RTP/SAVPF {pt}\r\nc=IN IP4 0.0.0.0\r\na=mid:{mid}\r\na=recvonly\r\na=rtcp-mux\r\na=rtpmap:{codec}\r\n"
+            )
+        };
+        let offer = |ufrag: &str, kinds: &[&str]| {
+            let mids: Vec<String> = (0..kinds.len()).map(|mid| mid.to_string()).collect();
+            let fingerprint = ["AB"; 32].join(":");
+            let head = format!(
+                "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE {}\r\na=ice-ufrag:{ufrag}\r\na=ice-pwd:{}\r\n\
+                 a=fingerprint:sha-256 {fingerprint}\r\na=setup:actpass\r\n",
+                mids.join(" "),
+                ufrag.repeat(6)
+            );
+            let sections: String = kinds.iter().enumerate().map(|(mid, kind)| lines(kind, mid)).collect();
+            Offer::parse(&(head + &sections)).unwrap()
+        };
+        let config = crate::webrtc::PeerConfig {
+            certificate: crate::webrtc::certificate().unwrap(),
+            addresses: vec![],
+            limits: crate::limits::Limits::default(),
+        };
+        let now = std::time::Instant::now();
+        let (mut peer, answer, _) =
+            crate::webrtc::Peer::accept(&config, offer("abcd", &["audio", "video", "video"]), VideoCodec::Vp8, (now, 0), now).unwrap();
+        let pair = |kind: &str, number: usize| (kind.to_string(), format!("pair-{number}"));
+        let mut expected = vec![pair("audio", 0), pair("video", 0), pair("video", 1)];
+        assert_eq!(streams(&answer.print()), expected);
+        let (answer, _) = peer.offer(offer("abcd", &["audio", "video", "video", "audio", "audio"]), VideoCodec::Vp8, now).unwrap();
+        expected.extend([pair("audio", 1), pair("audio", 2)]);
+        assert_eq!(streams(&answer.print()), expected);
+        let (answer, _) = peer.offer(offer("efgh", &["audio", "video", "video", "audio", "audio"]), VideoCodec::Vp8, now).unwrap();
+        assert_eq!(streams(&answer.print()), expected);
+        let text = answer.print();
+        let cnames: std::collections::BTreeSet<&str> = text.lines().filter_map(|l| l.split_once("cname:").map(|(_, name)| name)).collect();
+        assert!(!cnames.is_empty() && text.contains("a=msid-semantic:"), "{cnames:?}");
     }
 
     #[test]

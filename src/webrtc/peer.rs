@@ -28,7 +28,7 @@ use crate::limits::{CONNECT_TIMEOUT, DATA_BYTES_MAX, Limits};
 use crate::metrics::Drops;
 use crate::rate::Bucket;
 use crate::room::SlotSpec;
-use crate::rtp::{Codec, Kind, Packet};
+use crate::rtp::{CaptureClock, Codec, Kind, Packet};
 
 /// Lost for so long means gone: the client resumes before, or joins anew.
 pub(super) const LOST_FOR_GOOD: Duration = Duration::from_secs(30);
@@ -98,6 +98,8 @@ pub enum PeerEvent {
         /// The packet.
         packet: Packet,
     },
+    /// Carries.
+    Estimate(u64),
     /// The client wants a keyframe in a slot.
     KeyframeRequest(SlotIndex),
     /// A data channel message; the first four bytes, the destination, are taken off.
@@ -151,6 +153,8 @@ pub struct Peer {
     /// Which track and layer a received SSRC is; learnt from str0m, which learns it from the mid and rid extensions.
     pub(super) sources: Vec<(u32, TrackId, LayerIndex)>,
     pub(super) codecs: Vec<(u8, Codec)>,
+    /// When what it publishes was captured.
+    pub(super) clock: CaptureClock,
     pub(super) channels: Channels,
     pub(super) events: VecDeque<PeerEvent>,
     /// Where to, and what; `None`: to where the client is when it is sent.
@@ -213,6 +217,7 @@ impl Peer {
             slots: vec![],
             sources: vec![],
             codecs: vec![],
+            clock: CaptureClock::new(now),
             channels: Channels::default(),
             events: VecDeque::new(),
             transmits: VecDeque::new(),
@@ -264,7 +269,19 @@ impl Peer {
         }
         self.drain(now);
         let published = negotiated.published.iter().map(|p| p.mid.clone()).collect();
-        Ok((Answer { sdp: answer, publish, published }, negotiated))
+        Ok((Answer { sdp: answer, publish, published, slots: self.numbered_slots() }, negotiated))
+    }
+
+    /// The `a=mid` of each slot, and how many slots of its kind are before it.
+    fn numbered_slots(&self) -> Vec<(String, usize)> {
+        let mut numbers = [0, 0];
+        let kinds = (0..self.slots.len()).map(|index| self.egress.config(SlotIndex(index as u16)).map(|config| config.kind));
+        let number = |kind: Option<Kind>| {
+            let next = &mut numbers[usize::from(kind == Some(Kind::Video))];
+            *next += 1;
+            *next - 1
+        };
+        self.slots.iter().map(|slot| slot.mid.to_string()).zip(kinds.map(number)).collect()
     }
 
     /// All that could refuse an offer, before anything changes.
@@ -423,6 +440,9 @@ impl Peer {
     pub fn take_counters(&mut self) -> (super::EgressCounters, Drops) {
         (std::mem::take(&mut self.egress.counters), self.drops.take())
     }
+
+    /// Want.
+    pub fn want(&mut self, _bps: u64, _now: Instant) {}
 
     /// Asks the client for a keyframe of a layer.
     pub fn request_keyframe(&mut self, track: TrackId, layer: LayerIndex, now: Instant) {

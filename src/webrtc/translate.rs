@@ -12,7 +12,7 @@ use str0m::rtp::{Extension, ExtensionSerializer, ExtensionValues, RtpPacket};
 use super::egress::PayloadTypes;
 use super::header::ExtensionIds;
 use crate::limits::DATA_BYTES_READ_MAX;
-use crate::rtp::{CaptureTime, Codec, Extensions, Packet};
+use crate::rtp::{Arrival, CaptureClock, CaptureTime, Codec, Extensions, Packet, SenderReport};
 
 const DESCRIPTOR_URI: &str = "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension";
 /// Seconds from 1900 (NTP) to 1970 (Unix).
@@ -78,8 +78,11 @@ pub fn extension_ids(media: &Media) -> ExtensionIds {
     ids
 }
 
-/// A received packet in our words.
-pub fn packet(p: RtpPacket, codec: Codec) -> Packet {
+/// A received packet in our words; `clock` is its publisher's.
+pub fn packet(p: RtpPacket, codec: Codec, clock: &mut CaptureClock) -> Packet {
+    let timestamp = p.header.timestamp;
+    let report = p.last_sender_info.map(|info| SenderReport { ntp: ntp_time(info.ntp_time), timestamp: info.rtp_time.numer() as u32 });
+    let arrival = Arrival { stream: *p.header.ssrc, timestamp, clock_rate: codec.kind().clock_rate(), received: p.timestamp };
     let values = &p.header.ext_vals;
     let extensions = Extensions {
         audio_level: values.audio_level.map(|level| level.unsigned_abs().min(127)),
@@ -90,12 +93,13 @@ pub fn packet(p: RtpPacket, codec: Codec) -> Packet {
     };
     Packet {
         seq: *p.seq_no,
-        timestamp: p.header.timestamp,
+        timestamp,
         marker: p.header.marker,
         codec,
         extensions,
         payload: p.payload,
         received: p.timestamp,
+        captured: clock.captured(arrival, report),
     }
 }
 

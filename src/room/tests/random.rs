@@ -352,6 +352,7 @@ impl World {
                         extensions: Extensions { audio_level: Some(level), ..Extensions::default() },
                         payload: payload(source.codec, encoder.picture, keyframe, part == 0),
                         received: self.now,
+                        captured: self.now,
                     };
                     let lost = !calm && self.rng.u8(..100) < 3;
                     let copies = if lost { 0 } else { 1 + u8::from(self.rng.u8(..100) == 0) };

@@ -86,6 +86,7 @@ impl Vp8 {
                 extensions: Extensions::default(),
                 payload: payload.into(),
                 received: now,
+                captured: now,
             };
             Made { packet, origin: self.origin, picture: self.picture, needs: needs.clone(), size }
         });
