@@ -298,6 +298,8 @@ pub const JUMP_PACKETS_MAX: u64 = 3_000;
 pub const JUMP_TIME_MAX: Duration = Duration::from_secs(10);
 /// A layer without packets for so long is not being received any more; its receivers fall back to a lower one.
 pub const LAYER_LIFE: Duration = Duration::from_secs(1);
+/// An encoding of a camera is not being received any more when the others are ahead of it by so much: encoders stop the highest first.
+pub const LAYER_BEHIND: Duration = Duration::from_millis(400);
 /// Layers are looked at once in this time: whether they still come, what they take, who waited long enough.
 pub const LAYERS_PERIOD: Duration = Duration::from_millis(250);
 /// An encoding that was turned on shows its first packet within this time, or the publisher does not send it.

@@ -267,9 +267,10 @@ impl Room {
     pub(super) fn look_at_layers(&mut self, now: Instant) {
         let mut stirred = Vec::new();
         let mut live = false;
-        for (id, track) in self.tracks.iter_mut().filter(|(_, track)| track.kind == Kind::Video) {
-            let changed = track.encodings.iter_mut().fold(false, |changed, encoding| encoding.judge(now) | changed);
-            live |= track.encodings.iter().any(|encoding| encoding.live);
+        for (id, track) in &mut self.tracks {
+            let newest = track.encodings.iter().filter_map(|encoding| Some(encoding.head?.at())).max().filter(|_| !track.screen);
+            let changed = track.encodings.iter_mut().fold(false, |changed, encoding| encoding.judge(newest, now) | changed);
+            live |= track.kind == Kind::Video && track.encodings.iter().any(|encoding| encoding.live);
             if changed || track.again.is_some_and(|again| again <= now) {
                 stirred.extend(track.receivers.iter().filter_map(|key| Some(self.slots[*key].as_ref()?.peer)));
             }

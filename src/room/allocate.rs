@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn the_important_come_first() {
-        assert_eq!(allocate(760, &[fresh(0), fresh(0), fresh(7)]), [Some(1), Some(1), Some(3)]);
+        assert_eq!(allocate(760, &[fresh(0), fresh(0), fresh(7)]), [Some(2), Some(1), Some(3)]);
         assert_eq!(allocate(100, &[fresh(0), fresh(1), fresh(0)]), [None, Some(1), None], "what does not fit is paused");
         assert_eq!(allocate(130, &[fresh(0), fresh(1)]), [Some(0), Some(0)]);
     }

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use super::meter::{LAYERS, Meter};
-use crate::limits::{ENCODING_LINGER, ENCODING_START, LAYER_LIFE};
+use crate::limits::{ENCODING_LINGER, ENCODING_START, LAYER_BEHIND, LAYER_LIFE};
 use crate::rtp::{Facts, Head, Layer, Packet, Reader};
 
 /// What an encoding is taken to cost before it was measured: the field's usual rates for 180, 360 and 720 lines, the lowest low, so that a
@@ -87,9 +87,11 @@ impl Encoding {
         }
     }
 
-    /// Judges it anew. True if something changed that allocation goes by.
-    pub(super) fn judge(&mut self, now: Instant) -> bool {
-        let live = self.head.is_some_and(|head| now.saturating_duration_since(head.at()) < LAYER_LIFE);
+    /// Judges it anew, where the track's newest packet came at `newest`. True if something changed that allocation goes by.
+    pub(super) fn judge(&mut self, newest: Option<Instant>, now: Instant) -> bool {
+        // The encodings of a camera have their frames together: one that falls behind has stopped.
+        let behind = |at: Instant| newest.is_some_and(|newest| newest.saturating_duration_since(at) > LAYER_BEHIND);
+        let live = self.head.is_some_and(|head| now.saturating_duration_since(head.at()) < LAYER_LIFE && !behind(head.at()));
         let rate = self.meter.rate(Layer::MAX).unwrap_or(0);
         let moved = rate.abs_diff(self.judged) * 100 > self.judged * MOVED_PERCENT;
         let changed = live != self.live || (live && moved);

@@ -78,8 +78,10 @@ impl Room {
         let other_codec = track.set_codec(packet.codec, now);
         if other_codec || (begins && is_video) {
             // Rare: who receives it may have it now, or better.
+            self.at_hand = (newest && facts.keyframe).then_some((id, index));
             self.judge_receivers(id, now);
             self.settle(now);
+            self.at_hand = None;
         }
         Ok(Arrival { packet, facts, encoding: index, newest, now })
     }

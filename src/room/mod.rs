@@ -71,6 +71,8 @@ pub struct Room {
     /// Receivers to be looked at, each once, and tracks whose watchers changed; empty between two calls.
     stirred: Vec<PeerId>,
     rewatched: Vec<TrackId>,
+    /// A keyframe is at hand: nobody needs to ask for it.
+    at_hand: Option<(TrackId, LayerIndex)>,
     news: VecDeque<News>,
     /// When keyframes and layers want to be looked at; never later than needed.
     wake: Option<Instant>,
@@ -103,6 +105,7 @@ impl Room {
             listeners: Vec::new(),
             stirred: Vec::new(),
             rewatched: Vec::new(),
+            at_hand: None,
             news: VecDeque::new(),
             wake: None,
             counters: Counters::default(),
@@ -475,6 +478,9 @@ impl Room {
     }
 
     fn ask(&mut self, id: TrackId, layer: LayerIndex, now: Instant) {
+        if self.at_hand == Some((id, layer)) {
+            return;
+        }
         let Some(track) = self.tracks.get_mut(&id) else { return };
         ask(id, track, layer, &mut self.news, &mut self.wake, now);
     }

@@ -187,7 +187,7 @@ mod tests {
     fn settled(current: &[Option<u32>], wanted: &[u32]) -> Vec<Option<u32>> {
         let current: Vec<Place> = current.iter().map(|s| Place { source: s.map(TrackId), open: *s != Some(0) }).collect();
         let wanted: Vec<TrackId> = wanted.iter().copied().map(TrackId).collect();
-        let hint = |track: TrackId| (track.0 >= 10).then_some(track.0 as usize - 10);
+        let hint = |track: TrackId| track.0.checked_sub(10).map(|at| at as usize);
         settle(Wanted { wanted: &wanted, current: &current }, hint).into_iter().map(|t| t.map(|t| t.0)).collect()
     }
 

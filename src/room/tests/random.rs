@@ -208,8 +208,14 @@ impl World {
                 let first = self.receivers.keys().filter(|(owner, _)| *owner == peer).count();
                 for (at, spec) in slots.into_iter().enumerate() {
                     let key = (peer, SlotIndex((first + at) as u16));
-                    let receiver =
-                        Receiver { kind: spec.kind, state: SlotState::default(), run: 0, replays: 0, begun: self.now, packets: BTreeMap::new() };
+                    let receiver = Receiver {
+                        kind: spec.kind,
+                        state: SlotState::default(),
+                        run: 0,
+                        replays: 0,
+                        begun: self.now,
+                        packets: BTreeMap::new(),
+                    };
                     self.receivers.insert(key, receiver);
                 }
             }
