@@ -5,6 +5,7 @@
 mod av1;
 mod bits;
 mod counter;
+mod descriptor;
 pub mod facts;
 mod h264;
 pub mod head;
