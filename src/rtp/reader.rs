@@ -93,6 +93,9 @@ impl Reader {
         facts.frame_end = descriptor.end || packet.marker;
         facts.layer = Layer::clamped(frame.layer.0, frame.layer.1);
         facts.size = facts.size.or(frame.size);
+        // Of layers that do not depend on each other each has its own keyframe, and brings the structure; one begins with the lowest.
+        let lowest = known.serving.get(Layer::default()).is_none_or(|target| target.layer.spatial == facts.layer.spatial);
+        facts.keyframe &= lowest;
         facts.sync = facts.keyframe || targets.switch != 0;
         facts.targets = Some(targets);
         Some(())

@@ -134,7 +134,6 @@ pub struct Svc {
     timestamp: u32,
     pictures: u64,
     tl0: u8,
-    t0_number: [u64; 3],
     packets_max: u64,
 }
 
@@ -165,7 +164,6 @@ impl Svc {
             timestamp: rng.u32(..),
             pictures: 0,
             tl0: rng.u8(..),
-            t0_number: [0; 3],
             packets_max: rng.u64(1..4),
         }
     }
