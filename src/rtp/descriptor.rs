@@ -219,3 +219,90 @@ fn custom_references(bits: &mut Bits<'_>) -> Option<u64> {
 fn reference(back: u32) -> u64 {
     if back <= 64 { 1 << (back - 1) } else { u64::MAX }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::facts::Layer;
+    use super::*;
+
+    /// What Chrome sent for AV1 in L3T3_KEY (a capture that LiveKit's tests have, too): a keyframe, and frames after it.
+    const CHROME: &str = "c1017280081485214eafffaaaa863cf0430c10c302afc0aaa0063c00430010c002a000a80006000040001d954926e082b04a0941b820ac128250\
+                          3157f974000ca864330e222222eca8655304224230eca877530077004200ef008601df010d";
+
+    fn bytes(hex: &str) -> Vec<u8> {
+        (0..hex.len() / 2).map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap()).collect()
+    }
+
+    /// Layer, decode targets, switches, references and the targets that are filled.
+    fn read(hex: &str, structure: &Structure) -> Option<((u8, u8), u32, u32, u64, Option<u32>)> {
+        let bytes = bytes(hex);
+        let mut extended = Extended::parse(&bytes)?;
+        extended.take_structure();
+        let active = extended.active(structure);
+        let Frame { layer, targets, .. } = extended.frame(structure)?;
+        Some((layer, targets.present, targets.switch, targets.references, active))
+    }
+
+    #[test]
+    fn what_chrome_writes() {
+        let key = bytes(CHROME);
+        let structure = Extended::parse(&key).unwrap().take_structure().unwrap();
+        assert_eq!((structure.targets, structure.templates.len(), structure.all()), (9, 15, 0b1_1111_1111));
+        assert_eq!(structure.sizes, [(120, 67), (240, 135), (480, 270)]);
+        let two_layers = Some(0b11_1111);
+        for (hex, expected) in [
+            (CHROME, ((0, 0), 0o777, 0o777, 0, None)),
+            ("86017340fc", ((1, 0), 0o770, 0o770, 0b1, two_layers)),
+            ("c3017540fc", ((0, 2), 0o444, 0, 0b100, two_layers)),
+            ("88017640fc", ((1, 2), 0o440, 0, 0b101, two_layers)),
+            ("c2017840fc", ((0, 1), 0o666, 0o004, 0b10_0000, two_layers)),
+            ("8b0174", ((2, 0), 0o700, 0o700, 0b1, None)),
+            ("c30175", ((0, 2), 0o444, 0, 0b100, None)),
+        ] {
+            assert_eq!(read(hex, &structure), Some(expected), "{hex}");
+        }
+        assert_eq!(read("0f0174", &structure), None, "a template of another structure");
+        let index = |active, layer| structure.serving(active).get(layer).map(|target| target.index);
+        assert_eq!((index(structure.all(), Layer::MAX), index(0b11_1111, Layer::MAX)), (Some(8), Some(5)));
+        assert_eq!(index(structure.all(), Layer { spatial: 1, temporal: 0 }), Some(3));
+    }
+
+    #[test]
+    fn every_length_and_any_bytes_are_survived() {
+        let key = bytes(CHROME);
+        let structure = Extended::parse(&key).unwrap().take_structure().unwrap();
+        for len in 0..key.len() - 1 {
+            assert!(Extended::parse(&key[..len]).is_none_or(|mut extended| extended.take_structure().is_none()), "{len}");
+        }
+        let mut rng = fastrand::Rng::with_seed(9);
+        for _ in 0..50_000 {
+            let mut bytes = if rng.bool() { key.clone() } else { (0..rng.usize(0..255)).map(|_| rng.u8(..)).collect() };
+            for _ in 0..rng.usize(0..8) {
+                let at = rng.usize(0..bytes.len().max(1));
+                if let Some(byte) = bytes.get_mut(at) {
+                    *byte = rng.u8(..);
+                }
+            }
+            let Some(mut extended) = Extended::parse(&bytes) else { continue };
+            let own = extended.take_structure();
+            let structure = own.as_ref().unwrap_or(&structure);
+            let active = extended.active(structure).unwrap_or(structure.all());
+            structure.serving(active);
+            if let Some(frame) = extended.frame(structure) {
+                let Targets { present, discardable, switch, .. } = frame.targets;
+                assert!(discardable & !present == 0 && switch & !present == 0 && present & !structure.all() == 0);
+            }
+        }
+    }
+
+    #[test]
+    fn references_of_a_frames_own() {
+        // Differences of 4, 8 and 12 bits: 1, 64, 65.
+        let read = |bytes: &[u8]| custom_references(&mut Bits::new(bytes));
+        assert_eq!(read(&[0b0100_0000]), Some(1));
+        assert_eq!(read(&[0b1000_1111, 0b1100_0000]), Some(1 << 63));
+        assert_eq!(read(&[0b1100_0001, 0b0000_0000]), Some(u64::MAX), "further back than is remembered");
+        assert_eq!(read(&[0]), Some(0));
+        assert_eq!(read(&[0b0100_0001]), None, "cut off");
+    }
+}

@@ -24,7 +24,7 @@ use std::collections::VecDeque;
 
 use super::facts::{Facts, Layer};
 use super::head::{Head, Place};
-use super::packet::{Codec, Packet};
+use super::packet::{Codec, Kind, Packet};
 use super::targets::{Serving, Target, Targets};
 
 /// Rules that are remembered for what comes late. More within the packets that anybody waits for: what came before them is left out.
@@ -116,6 +116,9 @@ impl Selector {
 
     /// What becomes of this packet. It may change what goes out from here on.
     pub fn choose(&mut self, facts: &Facts, packet: &Packet) -> Choice {
+        if packet.codec.kind() == Kind::Audio {
+            return Choice::Send { marker: packet.marker }; // sound has no layers
+        }
         if packet.payload.is_empty() {
             return Choice::Skip; // padding: part of no picture
         }
