@@ -1,5 +1,8 @@
 //! What an AV1 packet says: the aggregation header (AV1 RTP payload format 1.0 §4.4), the layer in an OBU's extension header, and the size in
 //! the sequence header (AV1 specification §5.3, §5.5). Where there is a dependency descriptor, that tells the layers instead.
+//!
+//! Without one only temporal layers are told apart: nothing in the payload says where the frame of a spatial layer ends, and a receiver waits
+//! for the marker that stands behind the highest. So all spatial layers go together; no browser sends several without a descriptor.
 
 use super::bits::Bits;
 use super::facts::{Descriptor, Facts, Layer};
@@ -71,7 +74,7 @@ fn unit(element: &[u8]) -> Option<(u8, Layer, &[u8])> {
     let mut layer = Layer::default();
     if header & 0x04 != 0 {
         let (extension, behind) = body.split_first()?;
-        layer = Layer::clamped(extension >> 3 & 3, extension >> 5);
+        layer = Layer::clamped(0, extension >> 5);
         body = behind;
     }
     if header & 0x02 != 0 {
@@ -146,16 +149,17 @@ mod tests {
     #[test]
     fn the_layer_of_the_frame() {
         let layer = |payload: &[u8]| read(payload, None).unwrap().layer;
+        let temporal = |temporal| Layer { spatial: 0, temporal };
         // One element: a frame with extension, temporal 1, spatial 2.
-        assert_eq!(layer(&[0x10, 0x34, 0x30, 0xff]), Layer { spatial: 2, temporal: 1 });
+        assert_eq!(layer(&[0x10, 0x34, 0x30, 0xff]), temporal(1));
         // Two: sequence header with its length, then the frame; three with a delimiter; any number with lengths.
-        assert_eq!(layer(&[0x20, 1, 0x08, 0x34, 0x08]), Layer { spatial: 1, temporal: 0 });
-        assert_eq!(layer(&[0x30, 1, 0x10, 1, 0x08, 0x34, 0x40]), Layer { spatial: 0, temporal: 2 });
-        assert_eq!(layer(&[0x00, 1, 0x10, 2, 0x34, 0x40]), Layer { spatial: 0, temporal: 2 });
+        assert_eq!(layer(&[0x20, 1, 0x08, 0x34, 0x20]), temporal(1));
+        assert_eq!(layer(&[0x30, 1, 0x10, 1, 0x08, 0x34, 0x40]), temporal(2));
+        assert_eq!(layer(&[0x00, 1, 0x10, 2, 0x34, 0x40]), temporal(2));
         // Without extension; beyond our layers; the rest of one OBU and then another.
         assert_eq!(layer(&[0x10, 0x30, 0xff]), Layer::default());
-        assert_eq!(layer(&[0x10, 0x34, 0xf8]), Layer::MAX);
-        assert_eq!(layer(&[0xa0, 2, 0xff, 0xff, 0x34, 0x20]), Layer { spatial: 0, temporal: 1 });
+        assert_eq!(layer(&[0x10, 0x34, 0xf8]), temporal(2));
+        assert_eq!(layer(&[0xa0, 2, 0xff, 0xff, 0x34, 0x20]), temporal(1));
         // Lengths that lie.
         assert_eq!(layer(&[0x20, 9, 0x34, 0x20]), Layer::default());
         assert_eq!(layer(&[0x20, 0xff, 0xff, 0xff, 0xff, 0x34]), Layer::default());

@@ -10,7 +10,7 @@
 //! | VP8 | `vp8.rs` | S, partition 0, P of the frame header is 0 | TID; Y |
 //! | VP9 | `vp9.rs` | B, not P, spatial layer 0 | TID and SID; U, and in space where P is 0; or the descriptor |
 //! | H.264 | `h264.rs` | SPS or IDR: alone, inside a STAP-A, or the first of an FU-A | none in the payload; the descriptor |
-//! | AV1 | `av1.rs` | N, or a descriptor that brings its structure | the OBU extension; or the descriptor |
+//! | AV1 | `av1.rs` | N, or a descriptor that brings its structure | the OBU extension, temporal only; or the descriptor |
 
 use super::packet::Codec;
 use super::targets::Targets;

@@ -6,6 +6,7 @@ mod av1;
 mod bits;
 pub mod clock;
 mod counter;
+mod descriptor;
 pub mod facts;
 mod h264;
 pub mod head;

@@ -453,6 +453,53 @@ mod tests {
     }
 
     #[test]
+    fn what_is_skipped_leaves_no_hole() {
+        let mut slot = Slot::new(Codec::Vp8);
+        let skip = |slot: &mut Slot, seq, timestamp| {
+            let out = slot.rewriter.skip(&packet(slot.codec, seq, timestamp, slot.now), &Facts::default());
+            out.map(|out| (out.seq, out.timestamp, out.marker))
+        };
+        assert_eq!(skip(&mut slot, 1, 0), None, "no source yet");
+        slot.switch(1_000, 0);
+        assert_eq!(skip(&mut slot, 1_001, 0), None);
+        assert_eq!(slot.rewrite(1_002, 0), Ok((101, 5_000)));
+        // 1,003 is missing; then it comes, and goes out.
+        assert_eq!(skip(&mut slot, 1_004, 0), None);
+        assert_eq!(slot.rewrite(1_005, 0), Ok((103, 5_000)));
+        assert_eq!(slot.rewrite(1_003, 0), Ok((102, 5_000)));
+        // 1,006 comes too late to be closed up: padding stands for it, once.
+        assert_eq!(slot.rewrite(1_007, 3_000), Ok((105, 8_000)));
+        assert_eq!(skip(&mut slot, 1_006, 10), Some((104, 5_010, false)));
+        assert_eq!(skip(&mut slot, 1_006, 10), None);
+        // 1,008 is late as well, but nothing went out behind it.
+        assert_eq!(skip(&mut slot, 1_009, 3_000), None);
+        assert_eq!(skip(&mut slot, 1_008, 3_000), None);
+        assert_eq!(slot.rewrite(1_010, 3_000), Ok((106, 8_000)));
+        // Minds are not changed about a packet.
+        for seq in [1_001, 1_006, 1_008, 1_009] {
+            assert_eq!(slot.rewrite(seq, 0), Err(Refused::Late), "{seq}");
+        }
+        assert_eq!(skip(&mut slot, 1_010, 3_000), None, "it went out");
+        assert_eq!(skip(&mut slot, 999, 3_000), None, "before the source");
+        assert_eq!(skip(&mut slot, 9_000, 3_000), None, "another encoder");
+        assert_eq!(slot.rewrite(1_011, 3_000), Ok((107, 8_000)));
+        assert_eq!(slot.switch(1_012, 3_000), (108, 8_001), "another source goes on at once");
+    }
+
+    #[test]
+    fn a_long_time_of_skipping_is_no_restart() {
+        let mut slot = Slot::new(Codec::Vp8);
+        slot.switch(1_000, 0);
+        for step in 1..10_000 {
+            slot.wait(33);
+            let packet = packet(slot.codec, 1_000 + step, 3_000 * step as u32, slot.now);
+            assert_eq!(slot.rewriter.skip(&packet, &Facts::default()), None);
+        }
+        slot.wait(33);
+        assert_eq!(slot.rewrite(11_000, 30_000_000), Ok((101, 30_005_000)));
+    }
+
+    #[test]
     fn a_patch_is_written_where_it_was_read() {
         let original = [0x90, 0xf0, 0x92, 0x34, 7, 0x80, 0x00];
         let facts = Facts::parse(Codec::Vp8, &original, None);

@@ -5,20 +5,33 @@
 //! and taken again:             T0  ·  T1*·  T0  T2*T1 T2    * where the frame says that one may go up
 //! ```
 //!
+//! | the stream | down in time | up in time | down in space | up in space |
+//! |---|---|---|---|---|
+//! | VP8 | next picture | Y, one layer each | (another stream) | |
+//! | VP9 | next picture | U | next picture | P is 0, one layer each; a keyframe |
+//! | AV1 without descriptor | next picture | a keyframe | (all go out) | |
+//! | with descriptor | next picture | a switch | next picture, if all that the lower layer needs went out; else a switch | a switch |
+//!
+//! A descriptor's switch counts only where all that the frame refers to went out to this receiver. So L3T3 goes down at once, and L3T3_KEY, of
+//! which a receiver has one layer only, at a keyframe.
+//!
 //! Every decision holds for a whole frame: it is made at the first packet of one, and kept as "from this sequence number on", so that what
-//! comes late is judged as its neighbours were. It does not number; `rewrite.rs` does, and closes what is left out here.
+//! comes late is judged as its neighbours were. Nothing is numbered here: `rewrite.rs` closes what is left out. The descriptor itself goes out
+//! as it came, its mask of active decode targets too: libwebrtc's receiver orders frames by their references and dav1d shows the highest layer
+//! that it got, so neither waits for layers that are left out here.
 
 use std::collections::VecDeque;
 
 use super::facts::{Facts, Layer};
 use super::head::{Head, Place};
-use super::packet::{Codec, Packet};
+use super::packet::{Codec, Kind, Packet};
+use super::targets::{Serving, Target, Targets};
 
 /// Rules that are remembered for what comes late. More within the packets that anybody waits for: what came before them is left out.
 const RULES_MAX: usize = 16;
 
-/// Pictures of a higher layer that pass without one where the receiver could go up. Encoders have one every eight; after this many a keyframe
-/// is the only way.
+/// Pictures that pass without one where the receiver could go up in time. Encoders have one every eight; after this many a keyframe is the
+/// only way.
 const PATIENCE: u16 = 32;
 
 /// What becomes of a packet.
@@ -45,6 +58,9 @@ pub struct Selector {
     head: Option<Head>,
     /// The highest layer seen since the last keyframe.
     highest: Layer,
+    /// Which decode target serves what, lately.
+    serving: Option<Serving>,
+    frames: Frames,
     /// Pictures that passed while the aim was not reached.
     waited: u16,
 }
@@ -52,8 +68,10 @@ pub struct Selector {
 /// What goes out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Rule {
-    /// This layer and those below.
+    /// This layer and those below, unless a frame tells its decode targets.
     layer: Layer,
+    /// Of frames that do, those of this one; and the structure that it is part of.
+    target: Option<(Target, u32)>,
 }
 
 /// A rule and the sequence number from which it holds.
@@ -65,10 +83,11 @@ struct Since {
 
 impl Selector {
     /// A new stream, or the old one anew: its first packet, which starts a keyframe, and what is wanted of it.
-    pub fn begin(&mut self, _facts: &Facts, target: Layer) {
+    pub fn begin(&mut self, facts: &Facts, target: Layer) {
         let mut rules = std::mem::take(&mut self.rules);
         rules.clear();
-        *self = Selector { aim: target, rule: Rule { layer: target }, rules, ..Selector::default() };
+        *self = Selector { aim: target, rules, ..Selector::default() };
+        self.rule = self.enter(facts).unwrap_or(Rule { layer: target, target: None });
     }
 
     /// Wanted from now on.
@@ -87,12 +106,19 @@ impl Selector {
     /// The stream has what is wanted, and only a keyframe leads there. True at once where nothing else can help; in time, after a while
     /// without a frame where one could have gone up.
     pub fn needs_keyframe(&self) -> bool {
+        if let (Some((current, _)), Some(wanted)) = (self.rule.target, self.serving.and_then(|serving| serving.get(self.aim))) {
+            let comes = wanted == current || wanted.is_in(self.frames.intact);
+            return !comes && (wanted.layer.spatial != current.layer.spatial || self.waited >= PATIENCE);
+        }
         let (aim, current) = (self.aim.min_each(self.highest), self.rule.layer);
         aim.spatial > current.spatial || aim.temporal > current.temporal && self.waited >= PATIENCE
     }
 
     /// What becomes of this packet. It may change what goes out from here on.
     pub fn choose(&mut self, facts: &Facts, packet: &Packet) -> Choice {
+        if packet.codec.kind() == Kind::Audio {
+            return Choice::Send { marker: packet.marker }; // sound has no layers
+        }
         if packet.payload.is_empty() {
             return Choice::Skip; // padding: part of no picture
         }
@@ -104,7 +130,11 @@ impl Selector {
             Some((Place::Older | Place::TooOld | Place::Restart, _)) => return Choice::Send { marker: packet.marker },
         }
         let Some(rule) = self.rule_at(packet.seq) else { return Choice::Skip };
-        if !facts.layer.within(rule.layer) {
+        let goes = rule.takes(facts);
+        if let (Some(descriptor), Some(targets)) = (facts.descriptor, &facts.targets) {
+            self.frames.note(descriptor.frame_number, targets, goes);
+        }
+        if !goes {
             return Choice::Skip;
         }
         Choice::Send { marker: packet.marker || facts.frame_end && facts.layer.spatial == rule.layer.spatial }
@@ -118,10 +148,19 @@ impl Selector {
             self.highest = Layer::default();
         }
         self.highest = self.highest.max_each(facts.layer);
-        if opens && self.aim.temporal > self.rule.layer.temporal && facts.layer.temporal > self.rule.layer.temporal {
+        let rule = match &facts.targets {
+            Some(targets) => {
+                self.serving = Some(targets.serving);
+                self.frames.within(targets.structure);
+                self.step_by_targets(facts, targets, opens)
+            }
+            // A descriptor that could not be read changes nothing; a keyframe without any begins anew.
+            None if self.rule.target.is_some() && !(opens && facts.keyframe) => self.rule,
+            None => Rule { layer: self.step_by_layers(facts, packet.codec, opens), target: None },
+        };
+        if opens && facts.layer.temporal > self.rule.layer.temporal {
             self.waited = self.waited.saturating_add(1);
         }
-        let rule = Rule { layer: self.step(facts, packet.codec, opens) };
         if self.rules.is_empty() {
             self.first = packet.seq;
         } else if rule == self.rule {
@@ -137,24 +176,23 @@ impl Selector {
 
     /// The layer from here on, where the payload tells the layers: down at once with the next picture, since what a lower layer needs went
     /// out with the higher one; up where the frame allows it.
-    fn step(&self, facts: &Facts, codec: Codec, opens: bool) -> Layer {
+    fn step_by_layers(&self, facts: &Facts, codec: Codec, opens: bool) -> Layer {
         let (aim, mut next) = (self.aim, self.rule.layer);
         if opens && facts.keyframe {
             return aim;
         }
         if opens {
             next = next.min_each(aim);
-            // VP9 says it of what follows, VP8 of this frame, which is then the first of its layer.
-            let reached = match codec {
-                Codec::Vp9 { .. } => aim.temporal,
-                _ => facts.layer.temporal.min(aim.temporal),
+            let frame = facts.layer.temporal;
+            // VP9 says it of all that follows this frame; VP8 of this frame, which is then the first of its layer.
+            let reach = match codec {
+                Codec::Vp9 { .. } if frame <= next.temporal => aim.temporal,
+                Codec::Vp9 { .. } => next.temporal,
+                _ if frame == next.temporal + 1 => frame.min(aim.temporal),
+                _ => next.temporal,
             };
-            let within_reach = match codec {
-                Codec::Vp9 { .. } => facts.layer.temporal <= next.temporal,
-                _ => facts.layer.temporal == next.temporal + 1,
-            };
-            if facts.sync && within_reach {
-                next.temporal = next.temporal.max(reached);
+            if facts.sync {
+                next.temporal = reach;
             }
         }
         if facts.frame_start && facts.spatial_sync && facts.layer.spatial == next.spatial + 1 && facts.layer.spatial <= aim.spatial {
@@ -163,8 +201,102 @@ impl Selector {
         next
     }
 
+    /// The decode target from here on: what is wanted or, where that is not to be had yet, at least the wanted temporal layer.
+    fn step_by_targets(&self, facts: &Facts, targets: &Targets, opens: bool) -> Rule {
+        if !facts.frame_start {
+            return self.rule;
+        }
+        let Some((current, _)) = self.rule.target.filter(|(_, structure)| *structure == targets.structure) else {
+            return self.enter(facts).unwrap_or(self.rule);
+        };
+        for layer in [self.aim, Layer { spatial: current.layer.spatial, ..self.aim }] {
+            let Some(wanted) = targets.serving.get(layer) else { continue };
+            if wanted == current {
+                return self.rule;
+            }
+            if opens && wanted.is_in(self.frames.intact) || wanted.is_in(targets.switch) && self.frames.have(facts, targets) {
+                return Rule { layer: wanted.layer, target: Some((wanted, targets.structure)) };
+            }
+        }
+        self.rule
+    }
+
+    /// The best decode target that one can begin with here.
+    fn enter(&self, facts: &Facts) -> Option<Rule> {
+        let targets = facts.targets.as_ref().filter(|targets| self.frames.have(facts, targets))?;
+        let best = (0..=self.aim.spatial).rev().find_map(|spatial| {
+            let target = targets.serving.get(Layer { spatial, ..self.aim })?;
+            target.is_in(targets.switch).then_some(target)
+        })?;
+        Some(Rule { layer: best.layer, target: Some((best, targets.structure)) })
+    }
+
     /// The rule that held then, unless it is forgotten.
     fn rule_at(&self, seq: u64) -> Option<Rule> {
         self.rules.iter().rev().find(|since| since.seq <= seq).map(|since| since.rule)
+    }
+}
+
+impl Rule {
+    fn takes(&self, facts: &Facts) -> bool {
+        match (self.target, &facts.targets) {
+            (Some((target, structure)), Some(targets)) if structure == targets.structure => target.is_in(targets.present),
+            _ => facts.layer.within(self.layer),
+        }
+    }
+}
+
+/// Frames that tell their decode targets: which of them went to this receiver.
+#[derive(Clone, Copy, Debug, Default)]
+struct Frames {
+    structure: u32,
+    newest: Option<u16>,
+    /// Bit n: frame `newest - n` went out.
+    sent: u64,
+    /// Decode targets of which all went out that was needed, since a frame at which one could switch to them.
+    intact: u32,
+}
+
+impl Frames {
+    /// Decode targets are those of this structure from now on.
+    fn within(&mut self, structure: u32) {
+        if self.structure != structure {
+            (self.structure, self.intact) = (structure, 0);
+        }
+    }
+
+    /// Whether all went out that the frame refers to.
+    fn have(&self, facts: &Facts, targets: &Targets) -> bool {
+        let Some(descriptor) = facts.descriptor else { return false };
+        targets.references & !self.sent_before(descriptor.frame_number) == 0
+    }
+
+    /// Bit n: the frame n + 1 before `number` went out. A number that is not newer has nothing before it that is known.
+    fn sent_before(&self, number: u16) -> u64 {
+        let Some(newest) = self.newest else { return 0 };
+        match number.wrapping_sub(newest) {
+            ahead @ 1..=64 => self.sent << (ahead - 1),
+            _ => 0,
+        }
+    }
+
+    /// A packet of frame `number` goes out or not, as all of that frame do.
+    fn note(&mut self, number: u16, targets: &Targets, goes: bool) {
+        let ahead = self.newest.map_or(i16::MAX, |newest| number.wrapping_sub(newest) as i16);
+        if ahead <= 0 {
+            let behind = u32::from(ahead.unsigned_abs());
+            if behind < u64::BITS {
+                self.sent |= u64::from(goes) << behind;
+            }
+            return;
+        }
+        let before = self.sent_before(number);
+        if !goes {
+            self.intact &= !(targets.present & !targets.discardable);
+        } else if targets.references & !before == 0 {
+            self.intact |= targets.switch;
+        }
+        self.sent = before << 1 | u64::from(goes);
+        self.newest = Some(number);
     }
 }

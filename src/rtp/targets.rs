@@ -3,6 +3,8 @@
 //! A decode target is a set of frames that a receiver may choose; each serves a layer. Here is one frame's row of the table; the table is read
 //! by `descriptor.rs`, and `select.rs` decides by it.
 
+use std::cmp::Reverse;
+
 use super::facts::{LAYER_MAX, Layer};
 
 /// Decode targets of one stream; the descriptor's count has five bits.
@@ -43,12 +45,13 @@ impl Target {
     }
 }
 
-/// For each layer the best decode target that has nothing above it, among those that the encoder fills at present.
+/// For each layer the best decode target that has nothing above it, among those that the encoder fills at present; where it makes nothing as
+/// small as that, the smallest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Serving([Option<Target>; LAYERS]);
 
 impl Serving {
-    /// The target for `layer`. `None` if nothing is encoded as low as that.
+    /// The target for `layer`. `None` if nothing is encoded at all.
     pub fn get(&self, layer: Layer) -> Option<Target> {
         self.0[Self::at(layer.min_each(Layer::MAX))]
     }
@@ -57,8 +60,11 @@ impl Serving {
     pub(super) fn new(targets: impl Iterator<Item = (u8, (u8, u8))> + Clone) -> Serving {
         let mut serving = Serving::default();
         for limit in Self::layers() {
-            let fits = |(_, (spatial, temporal)): &(u8, (u8, u8))| Layer::clamped(*spatial, *temporal).within(limit);
-            let best = targets.clone().filter(fits).max_by_key(|(_, layer)| *layer);
+            let best =
+                targets.clone().filter(|(_, layer)| layer.1.min(LAYER_MAX) <= limit.temporal).max_by_key(|(_, (spatial, temporal))| {
+                    let above = (*spatial).min(LAYER_MAX).saturating_sub(limit.spatial);
+                    (Reverse(above), *spatial, *temporal)
+                });
             serving.0[Self::at(limit)] =
                 best.map(|(index, (spatial, temporal))| Target { index, layer: Layer::clamped(spatial, temporal) });
         }
@@ -71,5 +77,21 @@ impl Serving {
 
     fn at(layer: Layer) -> usize {
         usize::from(layer.spatial) * (usize::from(LAYER_MAX) + 1) + usize::from(layer.temporal)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_layer_is_served_by_the_best_that_fits() {
+        // Targets 1 to 4; of spatial layer 0 there is none, and two of layer 2 are beyond ours in time.
+        let serving = Serving::new([(1, (1, 0)), (2, (1, 1)), (3, (2, 0)), (4, (2, 3)), (5, (2, 2))].into_iter());
+        let index = |spatial, temporal| serving.get(Layer { spatial, temporal }).map(|target| target.index);
+        assert_eq!([index(0, 0), index(0, 2), index(1, 0), index(1, 1), index(1, 2)], [Some(1), Some(2), Some(1), Some(2), Some(2)]);
+        assert_eq!([index(2, 0), index(2, 1), index(2, 2), index(9, 9)], [Some(3), Some(3), Some(4), Some(4)]);
+        assert_eq!(serving.get(Layer::MAX).unwrap().layer, Layer::MAX);
+        assert_eq!(Serving::new(std::iter::empty()).get(Layer::MAX), None);
     }
 }

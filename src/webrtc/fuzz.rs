@@ -1,5 +1,6 @@
 //! The ways for the fuzz targets (`loadtest/fuzz`) to what is private here. Compiled with `--cfg fuzzing` only.
 
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Once, OnceLock};
 use std::time::{Duration, Instant};
@@ -9,7 +10,7 @@ use super::header::{self, ExtensionIds, Fixed, HEADER_BYTES_MAX, Hop};
 use super::sctp::Gate;
 use super::{Offer, Path, Peer, PeerConfig, VideoCodec, certificate};
 use crate::limits::{Limits, MEDIA_BYTES_MAX, NACKS_PER_PACKET_MAX};
-use crate::rtp::{CaptureTime, Codec, Extensions, Facts, Kind, Packet, Rewriter, Starts};
+use crate::rtp::{self, CaptureTime, Choice, Codec, Extensions, Facts, Kind, Layer, Packet, Rewriter, Selector, Starts};
 
 /// An offer as Chromium writes it.
 const OFFER: &str = include_str!("../../loadtest/fuzz/corpus/offer/chromium");
@@ -96,6 +97,52 @@ pub fn media(bytes: &[u8]) {
         let mut payload = packet.payload.to_vec();
         rewritten.patch.apply(&mut payload);
     }
+}
+
+/// A run of packets of one video stream as a slot meets them: what they say, whether they go out, and by which numbers. No number is given to two
+/// packets, and none has two.
+pub fn layers(bytes: &[u8]) {
+    let mut r = Reader(bytes);
+    let mut rng = fastrand::Rng::with_seed(1);
+    let codecs = [Codec::Vp8, Codec::Vp9 { profile: 0 }, Codec::H264 { profile: 0x42e0, mode: 1 }, Codec::Av1 { profile: 0 }];
+    let codec = codecs[usize::from(r.byte()) % codecs.len()];
+    let (mut reader, mut selector) = (rtp::Reader::default(), Selector::default());
+    let mut rewriter = Rewriter::new(codec.kind(), Starts::random(&mut rng));
+    let (mut now, mut seq, mut run) = (start(), 1_000u64, 0);
+    let (mut names, mut numbers) = (HashMap::new(), HashMap::new());
+    while !r.0.is_empty() {
+        let flags = r.byte();
+        if flags & 1 > 0 {
+            selector.aim(layer(r.byte()));
+        }
+        seq = seq.wrapping_add_signed(i64::from(r.byte().cast_signed())).clamp(1, 1 << 40);
+        now += Duration::from_millis(u64::from(r.byte()));
+        let packet = packet(&mut r, codec, seq, now, flags);
+        let facts = reader.read(&packet);
+        assert!(facts.layer.within(Layer::MAX) && reader.layers().within(Layer::MAX));
+        let begins = facts.keyframe && (run == 0 || flags & 4 > 0);
+        if begins {
+            run += 1;
+            selector.begin(&facts, layer(flags >> 6));
+        }
+        let choice = if run > 0 { selector.choose(&facts, &packet) } else { Choice::Skip };
+        assert!(selector.current().within(Layer::MAX));
+        let out = match choice {
+            Choice::Send { .. } if begins => Some((rewriter.switch(&packet, &facts, now), true)),
+            Choice::Send { .. } => rewriter.rewrite(&packet, &facts, now).ok().map(|out| (out, true)),
+            Choice::Skip => rewriter.skip(&packet, &facts).map(|out| (out, false)),
+        };
+        if let Some((out, whole)) = out {
+            assert_eq!(*names.entry((run, seq)).or_insert((out.seq, whole)), (out.seq, whole));
+            assert_eq!(*numbers.entry(out.seq).or_insert((run, seq)), (run, seq));
+            let mut payload = packet.payload.to_vec();
+            out.patch.apply(&mut payload);
+        }
+    }
+}
+
+fn layer(bits: u8) -> Layer {
+    Layer { spatial: bits % 3, temporal: bits / 3 % 3 }
 }
 
 fn packet(r: &mut Reader<'_>, codec: Codec, seq: u64, now: Instant, flags: u8) -> Packet {

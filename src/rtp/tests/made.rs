@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::rtp::{Codec, Extensions, Packet};
+use crate::rtp::{Codec, Extensions, Layer, Packet};
 
 /// One packet with what its encoder knows of it.
 #[derive(Clone, Debug)]
@@ -13,9 +13,12 @@ pub struct Made {
     pub origin: u32,
     /// Number of the picture, which never wraps.
     pub picture: u64,
-    /// Pictures that it is predicted from.
+    /// Number of the frame, which is the picture's but for SVC.
+    pub frame: u64,
+    pub layer: Layer,
+    /// Frames that it is predicted from.
     pub needs: Vec<u64>,
-    /// Packets of the picture.
+    /// Packets of the frame.
     pub size: u64,
 }
 
@@ -88,7 +91,8 @@ impl Vp8 {
                 received: now,
                 captured: now,
             };
-            Made { packet, origin: self.origin, picture: self.picture, needs: needs.clone(), size }
+            let (origin, picture) = (self.origin, self.picture);
+            Made { packet, origin, picture, frame: picture, layer: Layer { spatial: 0, temporal }, needs: needs.clone(), size }
         });
         let made = made.collect();
         self.seq += size;
