@@ -572,6 +572,32 @@ mod tests {
         assert!(e.counters.repeated_lately > 10_000 && e.counters.repeated_enough > 200, "{:?}", e.counters);
     }
 
+    /// What a packet costs that leaves at once: `cargo nextest run --release --run-ignored only --no-capture cost_of_a_packet`.
+    #[test]
+    #[ignore = "a measurement"]
+    fn cost_of_a_packet() {
+        let start = Instant::now();
+        let mut e = egress(start);
+        e.connect(Session::new(&exported(false)).unwrap());
+        let packet = Packet { payload: Arc::from(vec![9u8; 1_100]), ..(*packet(start, Codec::Vp8)).clone() };
+        let packet = Arc::new(packet);
+        let (mut rounds, mut seq, mut now) = (vec![], 0u64, start);
+        for _ in 0..15 {
+            let before = Instant::now();
+            for _ in 0..2_000 {
+                for _ in 0..10 {
+                    e.send(&forward_to(0, seq, seq as u32), &packet, now).unwrap();
+                    seq += 1;
+                }
+                e.outbox.drain(64, |_, _| ());
+                now += Duration::from_millis(40);
+            }
+            rounds.push(before.elapsed().as_nanos() / 20_000);
+        }
+        rounds.sort_unstable();
+        println!("ns per packet: median {}, least {}", rounds[7], rounds[0]);
+    }
+
     #[test]
     fn each_sender_of_feedback_counts_for_itself() {
         let mut windows = vec![];
