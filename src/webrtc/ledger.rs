@@ -35,6 +35,28 @@ pub struct Ledger {
     /// Place after the last packet that was told of.
     told: usize,
     fates: Vec<Fate>,
+    clock: Clock,
+}
+
+/// The receiver's clock, whose numbers wrap after twelve days.
+#[derive(Debug, Default)]
+struct Clock {
+    /// The last reference time, unwrapped.
+    reference: Option<u64>,
+}
+
+impl Clock {
+    const WRAP: u64 = 1 << 24;
+
+    fn at(&mut self, reference: u32, quarters: i32) -> Duration {
+        let reference = u64::from(reference) % Clock::WRAP;
+        // One turn from zero, so that there is a time before the first.
+        let last = *self.reference.get_or_insert(reference + Clock::WRAP);
+        let ahead = reference.wrapping_sub(last) % Clock::WRAP;
+        let unwrapped = if ahead < Clock::WRAP / 2 { last + ahead } else { (last + ahead).saturating_sub(Clock::WRAP) };
+        self.reference = Some(unwrapped);
+        Duration::from_micros((unwrapped * 64_000).saturating_add_signed(i64::from(quarters) * 250))
+    }
 }
 
 impl Ledger {
@@ -60,8 +82,9 @@ impl Ledger {
         self.unnumbered = self.unnumbered.saturating_add(bytes as u16);
     }
 
-    /// The receiver tells of one packet; `arrived` on its clock, `None`: not there yet.
-    pub fn on_told(&mut self, number: u16, arrived: Option<Duration>) {
+    /// The receiver tells of one packet: `quarters` of a millisecond after the feedback's reference time (24 bits, in 64 ms), `None`: not there yet.
+    pub fn on_told(&mut self, number: u16, reference: u32, quarters: Option<i32>) {
+        let arrived = quarters.map(|quarters| self.clock.at(reference, quarters));
         let place = usize::from(number.wrapping_sub(self.first as u16));
         let Some(packet) = self.packets.get_mut(place) else { return };
         let recovered = packet.told == Told::Missing;
@@ -96,7 +119,7 @@ mod tests {
     use super::*;
 
     fn told(ledger: &mut Ledger, what: &[(u16, bool)]) -> Vec<(u32, bool, bool)> {
-        what.iter().for_each(|(number, arrived)| ledger.on_told(*number, arrived.then_some(Duration::ZERO)));
+        what.iter().for_each(|(number, arrived)| ledger.on_told(*number, 0, arrived.then_some(0)));
         let mut out = vec![];
         ledger.settle(|fates| out.extend(fates.iter().map(|f| (f.bytes, f.arrived.is_some(), f.recovered))));
         out
@@ -110,11 +133,28 @@ mod tests {
             l.note(bytes, 0, now);
         }
         assert_eq!(l.next(), 2);
-        assert_eq!(told(&mut l, &[(65_534, true), (65_535, false), (0, true)]), [(100, true, false), (101, false, false), (102, true, false)]);
+        assert_eq!(
+            told(&mut l, &[(65_534, true), (65_535, false), (0, true)]),
+            [(100, true, false), (101, false, false), (102, true, false)]
+        );
         assert_eq!(told(&mut l, &[(65_534, true), (65_535, false), (0, true)]), [], "again");
         assert_eq!(told(&mut l, &[(65_535, true)]), [(101, true, true)], "late, but there");
         assert_eq!(told(&mut l, &[(7, true), (1, true)]), [(103, true, false)], "only what was sent");
         assert!(l.packets.is_empty() && l.next() == 2);
+    }
+
+    #[test]
+    fn the_receivers_clock_wraps() {
+        let mut c = Clock::default();
+        let first = c.at(0xff_ffff, 4);
+        assert_eq!(c.at(0, 0) - first, Duration::from_millis(63));
+        assert_eq!(c.at(0xff_ffff, 0) + Duration::from_millis(1), first, "and back");
+        assert_eq!(c.at(0xff_fffe, -8) + Duration::from_millis(67), first);
+        let mut zero = Clock::default();
+        zero.at(0, 0);
+        for i in 0..100u32 {
+            zero.at(i.wrapping_neg().wrapping_mul(0x7f_ffff), i32::MIN);
+        }
     }
 
     #[test]
@@ -128,7 +168,7 @@ mod tests {
         assert!(l.packets.len() <= OVERTAKEN_MAX, "{}", l.packets.len());
         l.note_unnumbered(70);
         l.note(100, 3, now);
-        l.on_told(l.next().wrapping_sub(1), None);
+        l.on_told(l.next().wrapping_sub(1), 0, None);
         let fate = l.fates[0];
         assert_eq!((fate.unnumbered, fate.probe, fate.arrived), (70, 3, None));
     }

@@ -136,17 +136,17 @@ impl Pacer {
         self.repeats.is_empty() && self.is_free(now)
     }
 
-    /// So many bytes left.
+    /// So many bytes left. `counts`: in the cluster that runs, too.
     #[inline]
-    pub fn charge(&mut self, bytes: u32, now: Instant) {
+    pub fn charge(&mut self, bytes: u32, counts: bool, now: Instant) {
         let Some(bps) = self.running.as_ref().map(|r| r.cluster.bps).or(self.bps) else { return };
         let cost = Duration::from_nanos(u64::from(bytes) * 8_000_000_000 / bps);
         let from = self.free_at.map_or(now, |at| at.max(now));
         // Audio is never held back and so may run up a debt; more of it than this would hold video back for long.
         self.free_at = Some((from + cost).min(now + PACER_TIME_MAX));
         if let Some(running) = &mut self.running {
-            running.bytes += bytes;
-            running.packets += 1;
+            running.bytes += if counts { bytes } else { 0 };
+            running.packets += u32::from(counts);
             let full = running.bytes >= running.cluster.bytes && running.packets >= CLUSTER_PACKETS_MIN;
             if full || now.saturating_duration_since(running.since) >= CLUSTER_TIME_MAX {
                 self.running = None;
@@ -286,5 +286,129 @@ impl Pacer {
         self.dropped += count as u64;
         self.broken |= 1 << slot;
         self.asks |= 1 << slot;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rtp::Codec;
+    use crate::webrtc::egress::{forward_to, packet_of};
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// A packet of video, a byte of which says whether it is a keyframe.
+    fn video(slot: u16, seq: u64, key: bool, now: Instant) -> Waiting {
+        let payload = vec![0x10, u8::from(!key), 0, 0, 0x9d, 1, 0x2a];
+        Waiting { forward: forward_to(slot, seq, 0), packet: Arc::new(packet_of(Codec::Vp8, payload, now)), since: now }
+    }
+
+    fn sent(now: Instant) -> Sent {
+        let Waiting { forward, packet, .. } = video(0, 1, false, now);
+        Sent { header: forward.header, track: forward.track, packet, repeated: None }
+    }
+
+    /// What leaves now, at 1,000 bytes each: slot and number, 100 for a repetition, 200 for padding.
+    fn releases(p: &mut Pacer, now: Instant) -> Vec<(u16, u64)> {
+        let mut out = vec![];
+        while let Some(release) = p.pop(now) {
+            out.push(match release {
+                Release::Video(w) => (w.forward.slot.0, w.forward.header.seq),
+                Release::Repeat(slot, _) => (slot.0, 100),
+                Release::Padding(_) => (0, 200),
+            });
+            p.charge(1_000, true, now);
+        }
+        out
+    }
+
+    #[test]
+    fn all_passes_until_somebody_follows_the_estimate() {
+        let now = Instant::now();
+        let mut p = Pacer::default();
+        for seq in 0..1_000 {
+            assert_eq!(p.admit(SlotIndex(0), &video(0, seq, false, now).packet, now), Admission::Pass);
+            p.charge(1_000, true, now);
+        }
+        p.set_estimate(800_000, now);
+        // 2 Mbit/s: 1,000 bytes take 4 ms, and 10 ms may leave in one go.
+        let passed = (0..10).filter(|seq| {
+            let passes = p.admit(SlotIndex(0), &video(0, *seq, false, now).packet, now) == Admission::Pass;
+            if passes {
+                p.charge(1_000, true, now);
+            }
+            passes
+        });
+        assert_eq!(passed.count(), 3);
+        assert_eq!(p.timeout(), None, "nothing waits");
+    }
+
+    #[test]
+    fn repetitions_first_then_each_slot_in_turn() {
+        let now = Instant::now();
+        let mut p = Pacer::default();
+        p.set_estimate(800_000, now);
+        p.charge(5_000, true, now);
+        (0..4).for_each(|seq| p.push(video(0, seq, false, now)));
+        (0..2).for_each(|seq| p.push(video(2, seq, false, now)));
+        assert!(!p.admit_repeat(now));
+        p.push_repeat(SlotIndex(2), sent(now), now);
+        assert_eq!((releases(&mut p, now), p.timeout()), (vec![], Some(now + MS * 20)));
+        assert_eq!(releases(&mut p, now + MS * 20), [(2, 100), (0, 0), (2, 0)]);
+        assert_eq!(p.timeout(), Some(now + MS * 32));
+        assert_eq!(releases(&mut p, now + MS * 32), [(0, 1), (2, 1), (0, 2)]);
+        assert_eq!((p.len(), p.forget(SlotIndex(0)), p.timeout()), (1, 1, None));
+    }
+
+    #[test]
+    fn what_comes_too_late_goes_with_all_that_follows_up_to_a_keyframe() {
+        let now = Instant::now();
+        let mut p = Pacer::default();
+        p.set_estimate(800_000, now);
+        p.charge(100_000, true, now);
+        (0..4).for_each(|seq| p.push(video(1, seq, false, now)));
+        p.push(video(2, 0, false, now + MS * 300));
+        let late = now + PACER_TIME_MAX;
+        assert_eq!(releases(&mut p, late), [(2, 0)]);
+        assert_eq!(p.take_dropped(), (4, 0b10));
+        let next = |p: &mut Pacer, key, ms| p.admit(SlotIndex(1), &video(1, 5, key, late).packet, late + MS * ms);
+        assert_eq!((next(&mut p, false, 100), p.take_dropped()), (Admission::Drop, (0, 0)));
+        assert_eq!((next(&mut p, false, 500), p.take_dropped()), (Admission::Drop, (0, 0b10)), "asked for again");
+        assert_eq!((next(&mut p, true, 600), next(&mut p, false, 600)), (Admission::Pass, Admission::Pass));
+    }
+
+    #[test]
+    fn a_full_queue_loses_the_longest() {
+        let now = Instant::now();
+        let mut p = Pacer::default();
+        p.set_estimate(800_000, now);
+        p.charge(100_000, true, now);
+        (0..10).for_each(|seq| p.push(video(3, seq, false, now)));
+        (0..2_000).for_each(|seq| p.push(video(5, seq, false, now)));
+        assert!(p.len() <= PACER_PACKETS_MAX && p.video[3].len() == 10);
+        assert_eq!(p.take_dropped().1, 1 << 5);
+        (0..2_000).for_each(|_| p.push_repeat(SlotIndex(0), sent(now), now));
+        assert_eq!(p.repeats.len(), PACER_REPEATS_MAX);
+    }
+
+    #[test]
+    fn a_cluster_is_filled_at_its_rate() {
+        let now = Instant::now();
+        let mut p = Pacer::default();
+        p.set_estimate(300_000, now);
+        p.start(Cluster { id: 7, bps: 2_000_000, bytes: 8_000 }, true, now);
+        assert_eq!(p.cluster(), 7);
+        p.push(video(0, 0, false, now));
+        let (mut out, mut at) = (vec![], now);
+        while let Some(next) = p.timeout() {
+            at = next;
+            out.extend(releases(&mut p, at));
+        }
+        assert_eq!(out, [vec![(0, 0)], vec![(0, 200); 7]].concat());
+        assert_eq!((at - now, p.cluster()), (MS * 28, 0));
+        p.start(Cluster { id: 8, bps: 2_000_000, bytes: 8_000 }, false, at);
+        assert_eq!((releases(&mut p, at), p.timeout()), (vec![], None), "nothing to pad with");
+        p.charge(1_000, true, at + CLUSTER_TIME_MAX);
+        assert_eq!(p.cluster(), 0, "it ends");
     }
 }

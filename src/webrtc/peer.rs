@@ -100,6 +100,8 @@ pub enum PeerEvent {
     },
     /// The client wants a keyframe in a slot.
     KeyframeRequest(SlotIndex),
+    /// Bits a second that media may use for this receiver, as whole datagrams: sound, pictures and repetitions together.
+    Estimate(u64),
     /// A data channel message; the first four bytes, the destination, are taken off.
     Data {
         /// On the reliable channel.
@@ -416,6 +418,7 @@ impl Peer {
 
     /// The send side's counters and the drops since the last call.
     pub fn take_counters(&mut self) -> (super::EgressCounters, Drops) {
+        self.drops.add(&self.egress.drops.take());
         (std::mem::take(&mut self.egress.counters), self.drops.take())
     }
 

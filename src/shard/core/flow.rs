@@ -83,6 +83,7 @@ impl Core {
         match event {
             PeerEvent::Packet { track, layer, packet } => self.forward(peer, track, layer, packet, now),
             PeerEvent::KeyframeRequest(slot) => self.tell_room(peer, |peer| room::Input::KeyframeRequest { peer, slot }, now),
+            PeerEvent::Estimate(_) => {}
             PeerEvent::Checked { path, nominates } => self.on_check(peer, path, nominates, now),
             // Slots of one who is not connected are never filled, and one who may not receive stays so.
             PeerEvent::Connected if !self.members.get(&peer).is_some_and(|member| member.receives) => {}

@@ -196,7 +196,8 @@ impl Prober {
     /// The result of the cluster, once all of it was told of.
     pub fn outcome(&mut self, now: Instant) -> Option<Outcome> {
         let trial = self.trial.as_ref()?;
-        let complete = trial.sent.packets >= CLUSTER_PACKETS_MIN && trial.sent.bytes >= trial.cluster.bytes && trial.told >= trial.sent.packets;
+        let complete =
+            trial.sent.packets >= CLUSTER_PACKETS_MIN && trial.sent.bytes >= trial.cluster.bytes && trial.told >= trial.sent.packets;
         if !complete && now < trial.expires {
             return None;
         }
