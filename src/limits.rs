@@ -238,6 +238,17 @@ pub const NACKS_PER_PACKET_MAX: usize = 256;
 /// Bytes of repetitions to one peer that are always allowed in a second: a keyframe on a bad network. Beyond: as many as media went there, which
 /// repairs half of all packets lost; more are not repeated, counted.
 pub const REPEATED_BYTES_MIN: u64 = 64 * 1024;
+/// Packets of one connection whose fate feedback may still tell: two seconds of 10 Mbit/s. More: the oldest is forgotten, which says nothing of it.
+pub const PACKETS_ON_THE_WAY_MAX: usize = 2_048;
+/// Statuses read from one datagram of transport-wide feedback: more than was on the way. More: ignored.
+pub const TOLD_PER_PACKET_MAX: usize = 2 * PACKETS_ON_THE_WAY_MAX;
+/// Packets of video that wait for one receiver's bandwidth: [`PACER_TIME_MAX`] of 12 Mbit/s at 1,200 bytes. Full: what the slot with most of them has waiting is dropped,
+/// counted, and a keyframe asked for.
+pub const PACER_PACKETS_MAX: usize = 640;
+/// Repetitions that wait there. Full: not repeated, the receiver asks again.
+pub const PACER_REPEATS_MAX: usize = 256;
+/// Video that waited so long there comes too late. Then: as when it is full.
+pub const PACER_TIME_MAX: Duration = Duration::from_millis(500);
 /// Data channels of one peer that are open at once: our two, and what a client keeps for itself. More: closed as they open.
 pub const DATA_CHANNELS_MAX: usize = 8;
 /// SCTP stream numbers that are read; browsers count them up from 0 or 1. A packet with a higher one is dropped, so that streams stay bounded

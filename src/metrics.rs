@@ -32,6 +32,7 @@ pub struct Metrics {
     plis_received: IntCounter,
     plis_sent: IntCounter,
     rtx_packets_sent: IntCounter,
+    padding_bytes_sent: IntCounter,
     joins: IntCounter,
     leaves: IntCounterVec,
     refused: IntCounterVec,
@@ -67,6 +68,7 @@ impl Metrics {
             plis_received: counter("ninefold_plis_received_total", "Keyframe requests of receivers (PLI and FIR)."),
             plis_sent: counter("ninefold_plis_sent_total", "Keyframe requests to publishers."),
             rtx_packets_sent: counter("ninefold_rtx_packets_sent_total", "Repetitions of packets that were reported missing."),
+            padding_bytes_sent: counter("ninefold_padding_bytes_sent_total", "Bytes of padding in probes of receivers' bandwidth."),
             joins: counter("ninefold_joins_total", "Participants and viewers that joined."),
             leaves: by_reason("ninefold_leaves_total", "Participants and viewers that left, by reason."),
             refused: register(
@@ -149,6 +151,8 @@ pub struct ShardCounters {
     pub plis_sent: u64,
     /// Repetitions.
     pub rtx_packets_sent: u64,
+    /// Padding of probes.
+    pub padding_bytes_sent: u64,
     /// Participants and viewers that joined.
     pub joins: u64,
     /// Peers closed by a panic.
@@ -186,6 +190,7 @@ impl ShardMetrics {
             (&metrics.plis_received, counted.plis_received),
             (&metrics.plis_sent, counted.plis_sent),
             (&metrics.rtx_packets_sent, counted.rtx_packets_sent),
+            (&metrics.padding_bytes_sent, counted.padding_bytes_sent),
             (&metrics.joins, counted.joins),
             (&metrics.peer_panics, counted.peer_panics),
             (&metrics.room_panics, counted.room_panics),
@@ -307,11 +312,13 @@ pub enum DropReason {
     Rate,
     /// A check that would make one address too many of a participant's, or somebody else's address its own.
     Address,
+    /// Video that waited too long for its receiver's bandwidth, and what followed it up to the next keyframe.
+    Paced,
 }
 
 impl DropReason {
     /// All of them, in order of their numbers.
-    pub const ALL: [DropReason; 19] = [
+    pub const ALL: [DropReason; 20] = [
         DropReason::UnknownAddress,
         DropReason::UnprovenAddress,
         DropReason::Malformed,
@@ -331,6 +338,7 @@ impl DropReason {
         DropReason::Feedback,
         DropReason::Rate,
         DropReason::Address,
+        DropReason::Paced,
     ];
 
     /// The label.
@@ -355,6 +363,7 @@ impl DropReason {
             DropReason::Feedback => "feedback",
             DropReason::Rate => "rate",
             DropReason::Address => "address",
+            DropReason::Paced => "paced",
         }
     }
 }

@@ -477,6 +477,7 @@ fn add_egress(sum: &mut ShardCounters, more: &EgressCounters) {
     sum.bytes_sent += more.bytes;
     sum.nacks_received += more.nacks;
     sum.rtx_packets_sent += more.rtx;
+    sum.padding_bytes_sent += more.padding;
     sum.plis_received += more.plis;
     sum.drops.count_many(DropReason::Feedback, more.refused);
     sum.drops.count_many(DropReason::Duplicate, more.repeated_lately);

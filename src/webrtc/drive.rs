@@ -11,6 +11,7 @@ use str0m::net::{Protocol, Receive};
 use str0m::rtp::RtpPacket;
 use str0m::{Event, IceConnectionState, Input, Output};
 
+use super::bwe::Estimate;
 use super::feedback::{is_rtcp, is_rtp, word};
 use super::peer::{CloseReason, LOST_FOR_GOOD, Path, Peer, PeerEvent};
 use super::srtp::Session;
@@ -55,6 +56,7 @@ impl Peer {
             }
             let slots = (0..SLOTS_PER_PEER_MAX as u16).filter(|slot| asked >> slot & 1 == 1);
             self.events.extend(slots.map(|slot| PeerEvent::KeyframeRequest(SlotIndex(slot))));
+            self.report(now);
             if self.sections.is_empty() {
                 return; // str0m has nothing to learn from it, and walks all its streams to find that out
             }
@@ -114,6 +116,7 @@ impl Peer {
             tracing::debug!("no check came for too long: nothing is sent");
         }
         self.egress.handle_timeout(now);
+        self.report(now);
         if self.timeout <= now {
             self.wake(now);
         }
@@ -133,7 +136,36 @@ impl Peer {
         if !self.connected || self.closed || self.route.path().is_none() {
             return Err(DropReason::NotConnected);
         }
-        self.egress.send(forward, packet, now)
+        let sent = self.egress.send(forward, packet, now);
+        self.ask_for_broken();
+        sent
+    }
+
+    /// What the room would like to send to this receiver, in bits a second. 0: nothing.
+    pub fn want(&mut self, bps: u64, now: Instant) {
+        self.egress.want(bps, now);
+        self.report(now);
+    }
+
+    /// What is known of the way to the receiver.
+    pub fn estimate(&self) -> Estimate {
+        self.egress.estimate()
+    }
+
+    /// What the send side has to say.
+    fn report(&mut self, now: Instant) {
+        self.ask_for_broken();
+        self.events.extend(self.egress.poll_estimate(now).map(PeerEvent::Estimate));
+    }
+
+    /// Slots whose video waited too long.
+    #[inline]
+    fn ask_for_broken(&mut self) {
+        let broken = self.egress.take_broken();
+        if broken != 0 {
+            let slots = (0..SLOTS_PER_PEER_MAX as u16).filter(|slot| broken >> slot & 1 == 1);
+            self.events.extend(slots.map(|slot| PeerEvent::KeyframeRequest(SlotIndex(slot))));
+        }
     }
 
     /// What happened; ask until there is nothing more.
@@ -223,7 +255,7 @@ impl Peer {
 
     fn on_event(&mut self, event: Event, now: Instant) {
         match event {
-            Event::Connected => self.on_connected(),
+            Event::Connected => self.on_connected(now),
             Event::RtpPacket(packet) => self.on_packet(packet),
             Event::ChannelOpen(id, label) => self.on_channel(id, &label),
             Event::ChannelData(data) => self.on_data(data, now),
@@ -243,7 +275,7 @@ impl Peer {
         }
     }
 
-    fn on_connected(&mut self) {
+    fn on_connected(&mut self, now: Instant) {
         let Some(session) = self.keys.take().and_then(|exported| Session::new(&exported)) else {
             self.close(CloseReason::NoProfile);
             return;
@@ -252,6 +284,7 @@ impl Peer {
         self.connected = true;
         self.deadline = None;
         self.events.push_back(PeerEvent::Connected);
+        self.report(now);
     }
 
     fn on_packet(&mut self, packet: RtpPacket) {

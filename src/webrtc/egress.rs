@@ -2,10 +2,12 @@
 //! receiver says about it. str0m has no part in it (design, "The send side").
 //!
 //! ```text
-//! send(slot, packet) ─┐                              ┌→ outbox (SRTP, SRTCP datagrams)
-//! handle_rtcp(bytes) ─┼→ number, seal, keep, answer ──┤
-//! handle_timeout(now)─┘                              └→ keyframe requests by slot
+//! send(slot, packet) ─┐                                    ┌→ outbox (SRTP, SRTCP datagrams)
+//! handle_rtcp(bytes) ─┼→ pace, number, seal, keep, answer ──┼→ keyframe requests by slot
+//! handle_timeout(now)─┘                                    └→ estimate
 //! ```
+//!
+//! What goes by the clock stands in `sending`: the pacer's releases, padding, the wish and the estimate.
 //!
 //! Rules (facts/egress): one writer per SSRC; RTP indexes are used once and belong to the slot for the life of the keys; one SRTCP counter and one
 //! transport-wide counter per connection; nothing is sent before the keys are there.
@@ -13,16 +15,20 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::bwe::Estimator;
 use super::feedback::{self, Feedback, word};
 use super::header::{self, ExtensionIds, Fixed, HEADER_BYTES_MAX, Hop};
 use super::history::{History, Sent, TooSoon};
+use super::ledger::Ledger;
 use super::outbox::Outbox;
+use super::pacer::{Admission, Pacer};
 use super::repeats::Repeats;
+use super::replay::{self, ReplayWindow};
 use super::report::{self, Epoch, Reports};
 use super::srtp::{Session, TAG_MAX};
 use crate::id::SlotIndex;
-use crate::limits::{DATAGRAM_BYTES_MAX, HISTORY_AUDIO_PACKETS_MAX, HISTORY_PACKETS_MAX, MEDIA_BYTES_MAX, RTCP_SENDERS_MAX};
-use crate::metrics::DropReason;
+use crate::limits::{DATAGRAM_BYTES_MAX, HISTORY_AUDIO_PACKETS_MAX, HISTORY_PACKETS_MAX, MEDIA_BYTES_MAX};
+use crate::metrics::{DropReason, Drops};
 use crate::room::Forward;
 use crate::rtp::{Codec, Kind, Packet};
 
@@ -65,10 +71,10 @@ pub struct StreamConfig {
 }
 
 #[derive(Debug)]
-struct Stream {
-    config: StreamConfig,
-    history: History,
-    rtx_index: u64,
+pub(super) struct Stream {
+    pub(super) config: StreamConfig,
+    pub(super) history: History,
+    pub(super) rtx_index: u64,
     reports: Reports,
 }
 
@@ -83,6 +89,8 @@ pub struct EgressCounters {
     pub nacks: u64,
     /// Repetitions.
     pub rtx: u64,
+    /// Bytes of padding, as datagrams.
+    pub padding: u64,
     /// Keyframe requests.
     pub plis: u64,
     /// Packets that were asked for again too soon.
@@ -95,15 +103,21 @@ pub struct EgressCounters {
 
 /// The send side of one connection.
 pub struct Egress {
-    session: Option<Session>,
-    streams: Vec<Stream>,
-    transport: u16,
+    pub(super) session: Option<Session>,
+    pub(super) streams: Vec<Stream>,
+    pub(super) ledger: Ledger,
+    pub(super) estimator: Estimator,
+    pub(super) pacer: Pacer,
+    /// Slots that lost packets in the pacer and need a keyframe.
+    pub(super) broken: u64,
     srtcp_index: u32,
     /// By sender SSRC: each of the peer's has a counter of its own (RFC 3711 3.2.1), and browsers use one for each receive section.
     srtcp_replay: Vec<(u32, ReplayWindow)>,
-    epoch: Epoch,
-    rtt: Option<Duration>,
+    pub(super) epoch: Epoch,
+    pub(super) rtt: Option<Duration>,
     repeats: Repeats,
+    /// What the pacer let go.
+    pub drops: Drops,
     /// Datagrams for the end of the tick.
     pub outbox: Outbox,
     /// For the metrics.
@@ -116,12 +130,16 @@ impl Egress {
         Egress {
             session: None,
             streams: vec![],
-            transport: 0,
+            ledger: Ledger::default(),
+            estimator: Estimator::new(epoch.0),
+            pacer: Pacer::default(),
+            broken: 0,
             srtcp_index: 0,
             srtcp_replay: vec![],
             epoch,
             rtt: None,
             repeats: Repeats::default(),
+            drops: Drops::default(),
             outbox: Outbox::default(),
             counters: EgressCounters::default(),
         }
@@ -131,6 +149,7 @@ impl Egress {
     pub fn connect(&mut self, session: Session) {
         debug_assert!(self.session.is_none(), "one set of keys per connection");
         self.session = Some(session);
+        self.estimator.set_blind(!self.streams.iter().any(|s| s.config.ids.transport > 0));
     }
 
     /// Another slot; its number is the count before.
@@ -153,6 +172,7 @@ impl Egress {
 
     /// A closed slot keeps its numbers and no pictures.
     pub fn forget(&mut self, slot: SlotIndex) {
+        self.drops.count_many(DropReason::NoReceiver, self.pacer.forget(slot));
         if let Some(stream) = self.streams.get_mut(usize::from(slot.0)) {
             stream.history.clear();
         }
@@ -168,40 +188,52 @@ impl Egress {
         self.streams.iter().any(|s| s.config.ssrc == ssrc || s.config.rtx == Some(ssrc))
     }
 
-    /// The last measured round trip.
-    #[cfg(test)]
-    pub fn rtt(&self) -> Option<Duration> {
-        self.rtt
+    /// One packet into one slot: into the outbox, or behind others that wait for the receiver's bandwidth.
+    #[inline]
+    pub fn send(&mut self, forward: &Forward, packet: &Arc<Packet>, now: Instant) -> Result<(), DropReason> {
+        let Some(stream) = self.streams.get(usize::from(forward.slot.0)) else { return Err(DropReason::NoTrack) };
+        if stream.config.kind == Kind::Video && self.session.is_some() {
+            match self.pacer.admit(forward.slot, packet, now) {
+                Admission::Pass => {}
+                Admission::Wait => return self.wait(forward, packet, now),
+                Admission::Drop => return Err(DropReason::Paced),
+            }
+        }
+        self.seal(forward, packet, now)
     }
 
     /// Seals one packet into the outbox and remembers it.
     #[inline]
-    pub fn send(&mut self, forward: &Forward, packet: &Arc<Packet>, now: Instant) -> Result<(), DropReason> {
+    pub(super) fn seal(&mut self, forward: &Forward, packet: &Arc<Packet>, now: Instant) -> Result<(), DropReason> {
         let Some(session) = &self.session else { return Err(DropReason::NotConnected) };
         let stream = self.streams.get_mut(usize::from(forward.slot.0)).ok_or(DropReason::NoTrack)?;
         let types = stream.config.codecs.iter().find(|c| c.codec == packet.codec).ok_or(DropReason::Codec)?;
         stream.history.admit(forward.header.seq)?;
         let sent = Sent { header: forward.header, track: forward.track, packet: packet.clone(), repeated: None };
-        let out = Outgoing { session, transport: self.transport, abs_send_time: abs_send_time(self.epoch.0, now) };
+        let out = Outgoing { session, transport: self.ledger.next(), abs_send_time: abs_send_time(self.epoch.0, now) };
         let (ssrc, index) = (stream.config.ssrc, sent.header.seq);
         let len = out.write(&mut self.outbox, stream, &sent, Place { pt: types.pt, ssrc, index, original: None })?;
-        self.transport = self.transport.wrapping_add(1);
+        let is_numbered = stream.config.ids.transport > 0;
         stream.reports.on_sent(forward.track, forward.header.timestamp, packet, now);
         stream.history.note(sent);
         self.counters.packets += 1;
         self.counters.bytes += len as u64;
         self.repeats.on_sent(len as u64, now);
+        self.on_left(len, is_numbered, now);
+        self.on_media(now);
         Ok(())
     }
 
     /// Reads the peer's SRTCP: answers NACKs, measures, and calls `keyframe` for each slot that wants one. `false`: not authentic, or a replay.
     pub fn handle_rtcp(&mut self, datagram: &[u8], now: Instant, mut keyframe: impl FnMut(SlotIndex)) -> bool {
         let Some(session) = &self.session else { return false };
-        let opened = session.remote.open_rtcp(datagram).filter(|(index, _)| admit(&mut self.srtcp_replay, word(datagram, 4), *index));
+        let opened =
+            session.remote.open_rtcp(datagram).filter(|(index, _)| replay::admit(&mut self.srtcp_replay, word(datagram, 4), *index));
         let Some((_, plain)) = opened else {
             self.counters.refused += 1;
             return false;
         };
+        let mut is_told = false;
         feedback::read(&plain, |said| match said {
             Feedback::Nack { ssrc, seq } => {
                 self.counters.nacks += 1;
@@ -213,33 +245,47 @@ impl Egress {
                     keyframe(SlotIndex(slot as u16));
                 }
             }
-            Feedback::Report { last_sr, delay, .. } => self.measure(last_sr, delay, now),
-            Feedback::Transport { .. } => {}
+            Feedback::Report { fraction_lost, last_sr, delay, .. } => {
+                self.measure(last_sr, delay, now);
+                self.estimator.on_report(fraction_lost, now);
+            }
+            Feedback::Remb { bps } => self.estimator.on_remb(bps),
+            Feedback::Told { number, reference, quarters } => {
+                is_told = true;
+                self.ledger.on_told(number, reference, quarters);
+            }
         });
+        if is_told {
+            self.ledger.settle(|fates| self.estimator.on_feedback(fates, now));
+        }
+        self.pace(now);
         true
     }
 
     /// When [`Egress::handle_timeout`] has something to do.
     pub fn timeout(&self) -> Option<Instant> {
         self.session.as_ref()?;
-        self.streams.iter().filter_map(|s| s.reports.due()).min()
+        self.streams.iter().filter_map(|s| s.reports.due()).chain(self.pacer.timeout()).min()
     }
 
-    /// Writes the sender reports that are due.
+    /// Writes the sender reports that are due, and what waited for its time.
     pub fn handle_timeout(&mut self, now: Instant) {
         for slot in 0..self.streams.len() {
             if self.streams[slot].reports.due().is_some_and(|due| due <= now) {
                 self.report(slot, now);
             }
         }
+        self.release(now);
     }
 
-    /// RFC 4588: the original sequence number, then the payload, on the stream for retransmissions.
+    /// A packet is asked for again: it leaves now, or as soon as there is room.
     fn repeat(&mut self, ssrc: u32, seq: u16, now: Instant) {
-        let Some(session) = &self.session else { return };
-        let again = self.rtt.unwrap_or(RTT_UNKNOWN).max(REPEAT_MIN);
-        let Some(stream) = self.streams.iter_mut().find(|s| s.config.ssrc == ssrc) else { return };
-        let Some(rtx) = stream.config.rtx else { return };
+        let again = self.again();
+        let Some(slot) = self.streams.iter().position(|s| s.config.ssrc == ssrc) else { return };
+        let stream = &mut self.streams[slot];
+        if stream.config.rtx.is_none() {
+            return;
+        }
         let sent = match stream.history.repeat(seq, now, again) {
             Ok(Some(sent)) => sent,
             Ok(None) => return,
@@ -248,16 +294,33 @@ impl Egress {
         if !self.repeats.admit(sent.packet.payload.len() as u64, now) {
             return self.counters.repeated_enough += 1;
         }
-        let types = stream.config.codecs.iter().find(|c| c.codec == sent.packet.codec);
-        let Some(pt) = types.and_then(|c| c.rtx) else { return };
-        let out = Outgoing { session, transport: self.transport, abs_send_time: abs_send_time(self.epoch.0, now) };
-        let place = Place { pt, ssrc: rtx, index: stream.rtx_index, original: Some(seq) };
-        if let Ok(len) = out.write(&mut self.outbox, stream, &sent, place) {
-            stream.rtx_index += 1;
-            self.transport = self.transport.wrapping_add(1);
-            self.counters.rtx += 1;
-            self.counters.bytes += len as u64;
+        if !self.pacer.admit_repeat(now) {
+            return self.pacer.push_repeat(SlotIndex(slot as u16), sent, now);
         }
+        if self.seal_repeat(SlotIndex(slot as u16), &sent, now).is_some() {
+            self.counters.rtx += 1;
+        }
+    }
+
+    /// A repetition is on its way for so long.
+    pub(super) fn again(&self) -> Duration {
+        self.rtt.unwrap_or(RTT_UNKNOWN).max(REPEAT_MIN)
+    }
+
+    /// RFC 4588: the original sequence number, then the payload, on the stream for retransmissions. Returns the datagram's length.
+    pub(super) fn seal_repeat(&mut self, slot: SlotIndex, sent: &Sent, now: Instant) -> Option<usize> {
+        let session = self.session.as_ref()?;
+        let stream = self.streams.get_mut(usize::from(slot.0))?;
+        let rtx = stream.config.rtx?;
+        let pt = stream.config.codecs.iter().find(|c| c.codec == sent.packet.codec)?.rtx?;
+        let out = Outgoing { session, transport: self.ledger.next(), abs_send_time: abs_send_time(self.epoch.0, now) };
+        let place = Place { pt, ssrc: rtx, index: stream.rtx_index, original: Some(sent.header.seq as u16) };
+        let len = out.write(&mut self.outbox, stream, sent, place).ok()?;
+        stream.rtx_index += 1;
+        let is_numbered = stream.config.ids.transport > 0;
+        self.counters.bytes += len as u64;
+        self.on_left(len, is_numbered, now);
+        Some(len)
     }
 
     /// RFC 3550 6.4.1: the round trip is now − last report − delay, in 1/65,536 s.
@@ -316,7 +379,8 @@ impl Outgoing<'_> {
     fn write(&self, outbox: &mut Outbox, stream: &Stream, sent: &Sent, place: Place) -> Result<usize, DropReason> {
         let packet = &sent.packet;
         let original_len = if place.original.is_some() { 2 } else { 0 };
-        let room = HEADER_BYTES_MAX + original_len + packet.payload.len() + TAG_MAX;
+        let payload = if sent.header.empty { &[][..] } else { &packet.payload[..] };
+        let room = HEADER_BYTES_MAX + original_len + payload.len() + TAG_MAX;
         let buf = outbox.reserve(room).ok_or(DropReason::OutboxFull)?;
         let config = &stream.config;
         let fixed = Fixed {
@@ -335,9 +399,9 @@ impl Outgoing<'_> {
             buf[at..at + 2].copy_from_slice(&seq.to_be_bytes());
             at += 2;
         }
-        buf[at..at + packet.payload.len()].copy_from_slice(&packet.payload);
-        sent.header.patch.apply(&mut buf[at..at + packet.payload.len()]);
-        let len = at + packet.payload.len() + self.session.local.tag_len();
+        buf[at..at + payload.len()].copy_from_slice(payload);
+        sent.header.patch.apply(&mut buf[at..at + payload.len()]);
+        let len = at + payload.len() + self.session.local.tag_len();
         if len > DATAGRAM_BYTES_MAX || self.session.local.seal_rtp(&mut buf[..len], header_len, place.ssrc, place.index).is_err() {
             outbox.commit(0);
             return Err(DropReason::Malformed);
@@ -349,51 +413,9 @@ impl Outgoing<'_> {
 
 /// 24 bits, 6.18 fixed-point seconds.
 #[inline]
-fn abs_send_time(epoch: Instant, now: Instant) -> u32 {
+pub(super) fn abs_send_time(epoch: Instant, now: Instant) -> u32 {
     let us = now.saturating_duration_since(epoch).as_micros() as u64;
     ((us << 18) / 1_000_000) as u32 & 0xff_ffff
-}
-
-/// Whether a sender's packet is new. Beyond the senders that a client can have, nobody is listened to: forgetting one would let its past in again.
-fn admit(windows: &mut Vec<(u32, ReplayWindow)>, sender: u32, index: u32) -> bool {
-    if let Some((_, window)) = windows.iter_mut().find(|(known, _)| *known == sender) {
-        return window.admit(index);
-    }
-    if windows.len() == RTCP_SENDERS_MAX {
-        return false;
-    }
-    let mut window = ReplayWindow::default();
-    let admitted = window.admit(index);
-    windows.push((sender, window));
-    admitted
-}
-
-/// RFC 3711 3.3.2 for one SRTCP stream, 64 packets wide.
-#[derive(Debug, Default)]
-struct ReplayWindow {
-    highest: Option<u32>,
-    seen: u64,
-}
-
-impl ReplayWindow {
-    fn admit(&mut self, index: u32) -> bool {
-        let Some(highest) = self.highest else {
-            (self.highest, self.seen) = (Some(index), 1);
-            return true;
-        };
-        if index > highest {
-            let ahead = index - highest;
-            self.seen = if ahead < 64 { self.seen << ahead | 1 } else { 1 };
-            self.highest = Some(index);
-            return true;
-        }
-        let behind = highest - index;
-        if behind >= 64 || self.seen >> behind & 1 == 1 {
-            return false;
-        }
-        self.seen |= 1 << behind;
-        true
-    }
 }
 
 /// What a room's [`Forward`] carries belongs to a track; used by tests to make one.
@@ -403,10 +425,15 @@ pub fn forward_to(slot: u16, seq: u64, timestamp: u32) -> Forward {
     Forward { peer: crate::id::PeerId(1), slot: SlotIndex(slot), track: crate::id::TrackId(7), header }
 }
 
+/// A packet for tests.
+#[cfg(test)]
+pub fn packet_of(codec: Codec, payload: Vec<u8>, now: Instant) -> Packet {
+    Packet { seq: 1, timestamp: 0, marker: true, codec, extensions: Default::default(), payload: payload.into(), received: now, captured: now }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rtp::Extensions;
     use crate::webrtc::tap::Exported;
     use str0m::crypto::dtls::SrtpProfile;
 
@@ -430,17 +457,7 @@ mod tests {
     }
 
     fn packet(now: Instant, codec: Codec) -> Arc<Packet> {
-        let payload = Arc::from(vec![9u8; 100]);
-        Arc::new(Packet {
-            seq: 1,
-            timestamp: 0,
-            marker: true,
-            codec,
-            extensions: Extensions::default(),
-            payload,
-            received: now,
-            captured: now,
-        })
+        Arc::new(packet_of(codec, vec![9u8; 100], now))
     }
 
     fn datagrams(e: &mut Egress) -> Vec<Vec<u8>> {
@@ -515,7 +532,7 @@ mod tests {
         rr.extend(0x8000u32.to_be_bytes()); // half a second ago
         let at = now + Duration::from_millis(600);
         assert!(e.handle_rtcp(&client.local.seal_rtcp(&rr, 2).unwrap(), at, |_| ()));
-        assert_eq!(e.rtt().map(|d| d.as_millis()), Some(99));
+        assert_eq!(e.rtt.map(|d| d.as_millis()), Some(99));
     }
 
     /// A receiver that reports all of the last second missing, a hundred times in a second, gets it again once and no more.
@@ -543,22 +560,160 @@ mod tests {
         assert!(e.counters.repeated_lately > 10_000 && e.counters.repeated_enough > 200, "{:?}", e.counters);
     }
 
+    /// What a packet costs that leaves at once: `cargo nextest run --release --run-ignored only --no-capture cost_of_a_packet`.
     #[test]
-    fn each_sender_of_feedback_counts_for_itself() {
-        let mut windows = vec![];
-        assert!(admit(&mut windows, 1, 5_000));
-        assert!(admit(&mut windows, 2, 3), "far behind another sender");
-        assert!(!admit(&mut windows, 2, 3) && !admit(&mut windows, 1, 4_000));
-        (3..3 + 2 * RTCP_SENDERS_MAX as u32).for_each(|sender| {
-            admit(&mut windows, sender, 0);
-        });
-        assert_eq!(windows.len(), RTCP_SENDERS_MAX);
+    #[ignore = "a measurement"]
+    fn cost_of_a_packet() {
+        let start = Instant::now();
+        let mut e = egress(start);
+        e.connect(Session::new(&exported(false)).unwrap());
+        let packet = Packet { payload: Arc::from(vec![9u8; 1_100]), ..(*packet(start, Codec::Vp8)).clone() };
+        let packet = Arc::new(packet);
+        let (mut rounds, mut seq, mut now) = (vec![], 0u64, start);
+        for _ in 0..15 {
+            let before = Instant::now();
+            for _ in 0..2_000 {
+                for _ in 0..10 {
+                    e.send(&forward_to(0, seq, seq as u32), &packet, now).unwrap();
+                    seq += 1;
+                }
+                e.outbox.drain(64, |_, _| ());
+                now += Duration::from_millis(40);
+            }
+            rounds.push(before.elapsed().as_nanos() / 20_000);
+        }
+        rounds.sort_unstable();
+        println!("ns per packet: median {}, least {}", rounds[7], rounds[0]);
+    }
+
+    /// Two slots, voice and picture, of a receiver that follows the estimate.
+    fn paced(now: Instant, wanted: u64) -> (Egress, Session) {
+        let mut e = egress(now);
+        let video = e.streams[0].config.clone();
+        let codecs = vec![PayloadTypes { codec: Codec::Opus, pt: 111, rtx: None }];
+        e.add_stream(StreamConfig { kind: Kind::Audio, ssrc: 20, rtx: None, codecs, ..video });
+        e.connect(Session::new(&exported(false)).unwrap());
+        e.want(wanted, now);
+        (e, Session::new(&exported(true)).unwrap())
+    }
+
+    /// (SSRC, transport-wide number, has the P bit) of what left.
+    fn left(e: &mut Egress) -> Vec<(u32, u16, bool)> {
+        let number = |d: &[u8]| {
+            let at = d[20..].iter().position(|b| *b == 0x31).expect("the element with id 3, two bytes long") + 21;
+            u16::from_be_bytes([d[at], d[at + 1]])
+        };
+        datagrams(e).iter().filter(|d| !feedback::is_rtcp(d)).map(|d| (word(d, 8), number(d), d[0] & 0x20 > 0)).collect()
     }
 
     #[test]
-    fn replay_window() {
-        let mut w = ReplayWindow::default();
-        let admitted: Vec<bool> = [5, 5, 7, 6, 6, 100, 36, 37, 99, 37].map(|i| w.admit(i)).to_vec();
-        assert_eq!(admitted, [true, false, true, true, false, true, false, true, true, false]);
+    fn video_waits_and_voice_does_not() {
+        let now = Instant::now();
+        let (mut e, _) = paced(now, 150_000);
+        let picture = Arc::new(packet_of(Codec::Vp8, vec![9; 1_000], now));
+        let voice = Arc::new(packet_of(Codec::Opus, vec![9; 100], now));
+        (0..20).for_each(|seq| e.send(&forward_to(0, seq, 0), &picture, now).unwrap());
+        e.send(&forward_to(1, 0, 0), &voice, now).unwrap();
+        let first = left(&mut e);
+        assert!(first.len() < 5 && first.last().map(|l| l.0) == Some(20), "{first:?}");
+        assert_eq!(e.send(&forward_to(0, 0, 0), &picture, now), Err(DropReason::Duplicate));
+        let (mut all, mut at) = (first, now);
+        while e.pacer.len() > 0 {
+            at = e.timeout().expect("something waits").max(at);
+            e.handle_timeout(at);
+            all.extend(left(&mut e));
+        }
+        assert_eq!(all.iter().map(|l| l.1).collect::<Vec<_>>(), (0..21).collect::<Vec<_>>(), "numbered as they leave");
+        let taken = at - now;
+        assert!((Duration::from_millis(180)..Duration::from_millis(260)).contains(&taken), "2.5 times 300 kbit/s: {taken:?}");
+        assert_eq!(e.drops.total(), 0);
+    }
+
+    #[test]
+    fn video_that_waits_too_long_goes_and_its_keyframe_is_asked_for() {
+        let now = Instant::now();
+        let (mut e, _) = paced(now, 150_000);
+        let picture = Arc::new(packet_of(Codec::Vp8, vec![9; 1_000], now));
+        (0..100).for_each(|seq| e.send(&forward_to(0, seq, 0), &picture, now).unwrap());
+        let sent = left(&mut e).len() as u64;
+        e.handle_timeout(now + Duration::from_secs(1));
+        assert_eq!((e.drops.get(DropReason::Paced), e.take_broken(), e.pacer.len()), (100 - sent, 1, 0));
+        let later = now + Duration::from_secs(1);
+        assert_eq!(e.send(&forward_to(0, 100, 0), &picture, later), Err(DropReason::Paced));
+        let key = Arc::new(packet_of(Codec::Vp8, vec![0x10, 0, 0, 0, 0x9d, 1, 0x2a], later));
+        assert_eq!(e.send(&forward_to(0, 101, 0), &key, later), Ok(()));
+        assert_eq!(e.send(&forward_to(0, 102, 0), &picture, later), Ok(()));
+    }
+
+    #[test]
+    fn a_probe_is_padded_and_who_wants_nothing_gets_none() {
+        let now = Instant::now();
+        for (wanted, rtx, pads) in [(2_000_000, true, true), (0, true, false), (2_000_000, false, false)] {
+            let (mut e, _) = paced(now, wanted);
+            if !rtx {
+                e.streams[0].config.rtx = None;
+            }
+            e.handle_timeout(now + Duration::from_millis(500));
+            assert!(left(&mut e).is_empty(), "nothing without media");
+            let (voice, from) = (Arc::new(packet_of(Codec::Opus, vec![9; 100], now)), now + Duration::from_secs(1));
+            e.send(&forward_to(1, 0, 0), &voice, from).unwrap();
+            for ms in 0..100 {
+                e.handle_timeout(from + Duration::from_millis(ms));
+            }
+            let all = left(&mut e);
+            let padding = all.iter().filter(|l| (l.0, l.2) == (11, true)).count();
+            assert_eq!(padding >= 5, pads, "{all:?}");
+            assert_eq!((all.len(), e.counters.padding > 0), (1 + padding, pads));
+            assert!(e.counters.padding < 8_000, "25 ms of 900 kbit/s and a little: {}", e.counters.padding);
+        }
+    }
+
+    /// Transport-wide feedback: so many packets from a number on arrived, `apart` quarters of a millisecond from each other.
+    fn feedback_of(base: u16, count: u16, reference: u32, apart: u8) -> Vec<u8> {
+        let mut c = vec![0x8f, 205, 0, 0, 0, 0, 0, 1, 0, 0, 0, 10];
+        c.extend([base.to_be_bytes(), count.to_be_bytes()].concat());
+        c.extend((reference << 8).to_be_bytes());
+        c.extend((0x2000 | count).to_be_bytes());
+        c.extend(vec![apart; count.into()]);
+        c.resize(c.len().next_multiple_of(4), 0);
+        c[3] = (c.len() / 4 - 1) as u8;
+        c
+    }
+
+    #[test]
+    fn feedback_about_a_probe_raises_the_estimate() {
+        let now = Instant::now();
+        let (mut e, client) = paced(now, 2_000_000);
+        assert_eq!(e.poll_estimate(now), Some(300_000));
+        let voice = Arc::new(packet_of(Codec::Opus, vec![9; 100], now));
+        e.send(&forward_to(1, 0, 0), &voice, now).unwrap();
+        (0..60).for_each(|ms| e.handle_timeout(now + Duration::from_millis(ms)));
+        let count = left(&mut e).len() as u16;
+        // Packets of 290 bytes, one in 2.5 ms, are 900 kbit/s.
+        let told = client.local.seal_rtcp(&feedback_of(0, count, 100, 10), 0).unwrap();
+        let later = now + Duration::from_millis(100);
+        assert!(e.handle_rtcp(&told, later, |_| ()));
+        let estimate = e.poll_estimate(later).expect("it changed");
+        assert!((750_000..=900_000).contains(&estimate), "{estimate}");
+        assert_eq!(e.estimate().bps, estimate);
+        assert!(e.estimate().measured && e.poll_estimate(later).is_none());
+    }
+
+    #[test]
+    fn who_tells_no_arrivals_is_assumed_or_says_it() {
+        let now = Instant::now();
+        let mut e = egress(now);
+        e.streams[0].config.ids.transport = 0;
+        e.connect(Session::new(&exported(false)).unwrap());
+        let client = Session::new(&exported(true)).unwrap();
+        e.want(9_000_000, now);
+        assert_eq!(e.poll_estimate(now), Some(5_000_000));
+        e.send(&forward_to(0, 0, 0), &packet(now, Codec::Vp8), now).unwrap();
+        e.handle_timeout(now);
+        assert_eq!(datagrams(&mut e).len(), 2, "a picture and a report, no probe");
+        let mut remb = vec![0x8f, 206, 0, 5, 0, 0, 0, 1, 0, 0, 0, 0];
+        remb.extend(*b"REMB\x01\x0f\xa1\x20\0\0\0\x0a");
+        assert!(e.handle_rtcp(&client.local.seal_rtcp(&remb, 0).unwrap(), now, |_| ()));
+        assert_eq!((e.estimate().bps, e.estimate().measured), (0x3_a120 << 3, false));
     }
 }

@@ -1,8 +1,9 @@
 //! The compound RTCP that a receiver sends about what we send: read totally, bounded, into a plain list.
 //!
-//! RFC 3550 (RR, SR), RFC 4585 (NACK, PLI), RFC 5104 (FIR), draft-holmer-rmcat-transport-wide-cc-extensions-01. Everything else is passed over.
+//! RFC 3550 (RR, SR), RFC 4585 (NACK, PLI), RFC 5104 (FIR), draft-holmer-rmcat-transport-wide-cc-extensions-01,
+//! draft-alvestrand-rmcat-remb-03. Everything else is passed over.
 
-use crate::limits::NACKS_PER_PACKET_MAX;
+use crate::limits::{NACKS_PER_PACKET_MAX, TOLD_PER_PACKET_MAX};
 
 /// One thing that a receiver said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,12 +33,19 @@ pub enum Feedback {
         /// Since that report came, in 1/65,536 s.
         delay: u32,
     },
-    /// A transport-wide feedback packet: how many packets it tells of, and how many of them arrived.
-    Transport {
-        /// Told of.
-        packets: u16,
-        /// Arrived.
-        received: u16,
+    /// The receiver's own estimate (REMB), in bits a second.
+    Remb {
+        /// Of everything together.
+        bps: u64,
+    },
+    /// Transport-wide feedback about one packet.
+    Told {
+        /// Its transport-wide number.
+        number: u16,
+        /// 24 bits, in 64 ms of the receiver's clock.
+        reference: u32,
+        /// When it arrived after that, in quarters of a millisecond; `None`: it is not there.
+        quarters: Option<i32>,
     },
 }
 
@@ -59,7 +67,7 @@ pub fn word(bytes: &[u8], at: usize) -> u32 {
 /// Reads a plain compound packet and calls `on` for each thing said. Stops at the first thing that is not RTCP.
 pub fn read(compound: &[u8], mut on: impl FnMut(Feedback)) {
     let mut rest = compound;
-    let mut nacks = 0;
+    let (mut nacks, mut told) = (0, 0);
     while rest.len() >= 8 {
         let len = 4 * (1 + usize::from(u16::from_be_bytes([rest[2], rest[3]])));
         if rest[0] >> 6 != 2 || len < 8 || len > rest.len() {
@@ -72,9 +80,10 @@ pub fn read(compound: &[u8], mut on: impl FnMut(Feedback)) {
             (200, count) => read_reports(packet, 28, count, &mut on),
             (201, count) => read_reports(packet, 8, count, &mut on),
             (205, 1) => read_nacks(packet, &mut nacks, &mut on),
-            (205, 15) => read_transport(packet, &mut on),
+            (205, 15) => read_transport(packet, &mut told, &mut on),
             (206, 1) if len >= 12 => on(Feedback::Keyframe { ssrc: word(packet, 8) }),
             (206, 4) => packet.get(12..).unwrap_or(&[]).chunks_exact(8).for_each(|entry| on(Feedback::Keyframe { ssrc: word(entry, 0) })),
+            (206, 15) => read_remb(packet, &mut on),
             _ => {}
         }
     }
@@ -109,27 +118,75 @@ fn read_nacks(packet: &[u8], count: &mut usize, on: &mut impl FnMut(Feedback)) {
     }
 }
 
-fn read_transport(packet: &[u8], on: &mut impl FnMut(Feedback)) {
-    let Some(body) = packet.get(12..).filter(|b| b.len() >= 8) else { return };
-    let packets = u16::from_be_bytes([body[2], body[3]]);
-    let (mut left, mut received) = (packets, 0u16);
-    let mut chunks = body[8..].chunks_exact(2);
-    while let (true, Some(chunk)) = (left > 0, chunks.next()) {
-        let chunk = u16::from_be_bytes([chunk[0], chunk[1]]);
-        if chunk & 0x8000 == 0 {
-            let run = (chunk & 0x1fff).min(left);
-            received += if chunk >> 13 == 0 { 0 } else { run };
-            left -= run;
-        } else {
-            let (bits, count) = if chunk & 0x4000 == 0 { (1, 14u16) } else { (2, 7) };
-            let count = count.min(left);
-            for i in 0..count {
-                received += u16::from(chunk >> (14 - bits * (i + 1)) & ((1 << bits) - 1) != 0);
-            }
-            left -= count;
-        }
+/// "REMB", the number of SSRCs, then 6 bits of exponent and 18 of mantissa.
+fn read_remb(packet: &[u8], on: &mut impl FnMut(Feedback)) {
+    if packet.get(12..16) != Some(b"REMB") || packet.len() < 20 {
+        return;
     }
-    on(Feedback::Transport { packets, received });
+    let value = word(packet, 16) & 0xff_ffff;
+    let (exponent, mantissa) = (value >> 18, u64::from(value & 0x3_ffff));
+    let bps = if mantissa.leading_zeros() >= exponent { mantissa << exponent } else { u64::MAX };
+    on(Feedback::Remb { bps });
+}
+
+/// Base number, count, reference time, then chunks with a status for each packet, then a delta for each that arrived.
+fn read_transport(packet: &[u8], told: &mut usize, on: &mut impl FnMut(Feedback)) {
+    let Some(body) = packet.get(12..).filter(|b| b.len() >= 8) else { return };
+    let (base, count) = (u16::from_be_bytes([body[0], body[1]]), usize::from(u16::from_be_bytes([body[2], body[3]])));
+    let reference = word(body, 4) >> 8;
+    let chunks = || body[8..].chunks_exact(2).map(|chunk| u16::from_be_bytes([chunk[0], chunk[1]]));
+    let (mut covered, mut used) = (0, 0);
+    for chunk in chunks() {
+        if covered >= count {
+            break;
+        }
+        covered += chunk_len(chunk);
+        used += 1;
+    }
+    if covered < count {
+        return; // which deltas belong to which packets is not known
+    }
+    let mut deltas = &body[8 + 2 * used..];
+    let mut quarters = 0i32;
+    let statuses = chunks().take(used).flat_map(|chunk| (0..chunk_len(chunk)).map(move |i| status(chunk, i)));
+    for (i, status) in statuses.take(count).enumerate() {
+        if *told == TOLD_PER_PACKET_MAX {
+            return;
+        }
+        *told += 1;
+        let delta = match (status, deltas) {
+            (0, _) => None,
+            (1, [small, rest @ ..]) => {
+                deltas = rest;
+                Some(i32::from(*small))
+            }
+            (2, [high, low, rest @ ..]) => {
+                deltas = rest;
+                Some(i32::from(i16::from_be_bytes([*high, *low])))
+            }
+            _ => return, // reserved, or the deltas ended
+        };
+        quarters += delta.unwrap_or(0);
+        on(Feedback::Told { number: base.wrapping_add(i as u16), reference, quarters: delta.map(|_| quarters) });
+    }
+}
+
+/// How many packets a chunk is about: a run, or 14 statuses of one bit, or 7 of two.
+fn chunk_len(chunk: u16) -> usize {
+    match chunk >> 14 {
+        0 | 1 => usize::from(chunk & 0x1fff),
+        2 => 14,
+        _ => 7,
+    }
+}
+
+/// 0: not there, 1: a small delta (one byte), 2: a large or negative one (two), 3: reserved.
+fn status(chunk: u16, i: usize) -> u16 {
+    match chunk >> 14 {
+        0 | 1 => chunk >> 13 & 3,
+        2 => chunk >> (13 - i) & 1,
+        _ => chunk >> (12 - 2 * i) & 3,
+    }
 }
 
 #[cfg(test)]
@@ -161,12 +218,74 @@ mod tests {
         );
     }
 
+    /// A transport-wide feedback packet: base, count, reference, then what follows.
+    fn transport(base: u16, count: u16, reference: u32, rest: &[u8]) -> Vec<u8> {
+        let mut c = vec![0x8f, 205, 0, 0, 0, 0, 0, 1, 0, 0, 0, 9];
+        c.extend([base.to_be_bytes(), count.to_be_bytes()].concat());
+        c.extend((reference << 8 | 5).to_be_bytes());
+        c.extend(rest);
+        c.resize(c.len().next_multiple_of(4), 0);
+        c[3] = (c.len() / 4 - 1) as u8;
+        c
+    }
+
+    fn told(bytes: &[u8]) -> Vec<(u16, Option<i32>)> {
+        let each = |said| match said {
+            Feedback::Told { number, reference: 0x01_0203, quarters } => (number, quarters),
+            other => panic!("{other:?}"),
+        };
+        all(bytes).into_iter().map(each).collect()
+    }
+
     #[test]
-    fn transport_feedback_counts_what_arrived() {
-        // 3 small deltas by a run, then 14 one-bit statuses of which 2 are used: received, missing.
-        let mut c = vec![0x8f, 205, 0, 5, 0, 0, 0, 1, 0, 0, 0, 9, 0, 1, 0, 5, 0, 0, 0, 0];
-        c.extend([0x20, 3, 0xa0, 0]);
-        assert_eq!(all(&c), [Feedback::Transport { packets: 5, received: 4 }]);
+    fn transport_feedback_of_all_kinds() {
+        let runs = |from: u16, to: u16, value: Option<i32>| (from..to).map(move |n| (n, value)).collect::<Vec<_>>();
+        let table: Vec<(u16, u16, Vec<u8>, Vec<(u16, Option<i32>)>)> = vec![
+            // A run of small deltas, across the wrap.
+            (65_535, 3, vec![0x20, 3, 4, 8, 255], vec![(65_535, Some(4)), (0, Some(12)), (1, Some(267))]),
+            // A run of what is missing, and one of large deltas, one of them negative.
+            (10, 4, vec![0, 2, 0x40, 2, 1, 0, 0xff, 0xfe], vec![(10, None), (11, None), (12, Some(256)), (13, Some(254))]),
+            // One-bit statuses: there, missing, there; the chunk has room for more.
+            (7, 3, vec![0xa8, 0, 1, 2], vec![(7, Some(1)), (8, None), (9, Some(3))]),
+            // Two-bit statuses: small, large, missing, small.
+            (1, 4, vec![0xd8, 0x40, 9, 0x80, 0, 1], vec![(1, Some(9)), (2, Some(9 - 32_768)), (3, None), (4, Some(10 - 32_768))]),
+            // Two chunks.
+            (
+                0,
+                20,
+                vec![0, 15, 0xbe, 0, 1, 1, 1, 1, 1],
+                [runs(0, 15, None), (15..20).map(|n| (n, Some(i32::from(n) - 14))).collect()].concat(),
+            ),
+        ];
+        for (base, count, rest, expected) in table {
+            assert_eq!(told(&transport(base, count, 0x01_0203, &rest)), expected, "{rest:x?}");
+        }
+    }
+
+    #[test]
+    fn transport_feedback_that_is_cut_or_reserved_tells_what_can_be_known() {
+        assert_eq!(told(&transport(0, 9, 0x01_0203, &[0x20, 3])), [], "statuses are missing");
+        let two = transport(0, 6, 0x01_0203, &[0x20, 6, 1, 2]);
+        assert_eq!(told(&two), [(0, Some(1)), (1, Some(3))], "deltas are missing");
+        let reserved = transport(0, 2, 0x01_0203, &[0xdc, 0, 5, 0]);
+        assert_eq!(told(&reserved), [(0, Some(5))]);
+        let mut many = vec![];
+        (0..10).for_each(|_| many.extend(transport(0, 8_191, 0x01_0203, &[0x1f, 0xff])));
+        assert_eq!(told(&many).len(), TOLD_PER_PACKET_MAX);
+    }
+
+    #[test]
+    fn remb() {
+        let remb = |exponent: u32, mantissa: u32| {
+            let mut c = vec![0x8f, 206, 0, 5, 0, 0, 0, 1, 0, 0, 0, 0];
+            c.extend(b"REMB");
+            c.extend((1 << 24 | exponent << 18 | mantissa).to_be_bytes());
+            c.extend([0, 0, 0, 9]);
+            all(&c)
+        };
+        assert_eq!(remb(3, 0x3_0000), [Feedback::Remb { bps: 0x18_0000 }]);
+        assert_eq!(remb(63, 0x3_ffff), [Feedback::Remb { bps: u64::MAX }]);
+        assert_eq!(remb(63, 0), [Feedback::Remb { bps: 0 }]);
     }
 
     #[test]

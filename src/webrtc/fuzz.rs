@@ -5,11 +5,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Once, OnceLock};
 use std::time::{Duration, Instant};
 
+use super::bwe::{ESTIMATE_MAX_BPS, ESTIMATE_MIN_BPS, Estimator};
 use super::feedback::{self, Feedback};
 use super::header::{self, ExtensionIds, Fixed, HEADER_BYTES_MAX, Hop};
+use super::ledger::Ledger;
 use super::sctp::Gate;
 use super::{Offer, Path, Peer, PeerConfig, VideoCodec, certificate};
-use crate::limits::{Limits, MEDIA_BYTES_MAX, NACKS_PER_PACKET_MAX};
+use crate::limits::{Limits, MEDIA_BYTES_MAX, NACKS_PER_PACKET_MAX, TOLD_PER_PACKET_MAX};
 use crate::rtp::{self, CaptureTime, Choice, Codec, Extensions, Facts, Kind, Layer, Packet, Rewriter, Selector, Starts};
 
 /// An offer as Chromium writes it.
@@ -163,13 +165,30 @@ fn packet(r: &mut Reader<'_>, codec: Codec, seq: u64, now: Instant, flags: u8) -
 
 /// Plain RTCP, and the same bytes as SCTP.
 pub fn feedback(bytes: &[u8]) {
-    let mut nacks = 0;
+    let (mut nacks, mut told) = (0, 0);
+    let (mut ledger, mut estimator) = (Ledger::default(), Estimator::new(start()));
+    estimator.want(10_000_000, start());
+    for number in 0..300u64 {
+        let now = start() + Duration::from_millis(number);
+        estimator.on_media(now);
+        let probe = estimator.poll_cluster().map_or(0, |cluster| cluster.id);
+        estimator.on_sent(1_000, probe, now);
+        ledger.note(1_000, probe, now);
+    }
+    let now = start() + Duration::from_millis(400);
     feedback::read(bytes, |said| match said {
         Feedback::Nack { .. } => nacks += 1,
-        Feedback::Transport { packets, received } => assert!(received <= packets),
-        Feedback::Keyframe { .. } | Feedback::Report { .. } => {}
+        Feedback::Told { number, reference, quarters } => {
+            told += 1;
+            ledger.on_told(number, reference, quarters);
+        }
+        Feedback::Remb { bps } => estimator.on_remb(bps),
+        Feedback::Report { fraction_lost, .. } => estimator.on_report(fraction_lost, now),
+        Feedback::Keyframe { .. } => {}
     });
-    assert!(nacks <= NACKS_PER_PACKET_MAX);
+    ledger.settle(|fates| estimator.on_feedback(fates, now));
+    assert!(nacks <= NACKS_PER_PACKET_MAX && told <= TOLD_PER_PACKET_MAX);
+    assert!((ESTIMATE_MIN_BPS..=ESTIMATE_MAX_BPS).contains(&estimator.bps()));
     Gate::default().admit(bytes);
 }
 

@@ -8,6 +8,9 @@ use crate::limits::HISTORY_AGE_MAX;
 use crate::metrics::DropReason;
 use crate::rtp::{Packet, Rewritten};
 
+/// Packets that are looked at for padding.
+const PADDING_SEARCH: u64 = 64;
+
 /// One packet that was sent. The payload is shared with everybody who got it.
 #[derive(Clone, Debug)]
 pub struct Sent {
@@ -81,14 +84,39 @@ impl History {
         Ok(Some(sent.clone()))
     }
 
+    /// The newest packet, if it is remembered.
+    pub fn newest(&self) -> Option<&Sent> {
+        self.ring.get(self.highest? as usize % self.size)?.as_ref()
+    }
+
+    /// For padding that is of use: the newest packet of at most so many bytes that was not repeated within `again`. Looks at a few only.
+    pub fn repeat_any(&mut self, bytes_max: usize, now: Instant, again: Duration) -> Option<Sent> {
+        let highest = self.highest?;
+        for seq in (highest.saturating_sub(PADDING_SEARCH)..=highest).rev() {
+            let Some(Some(sent)) = self.ring.get_mut(seq as usize % self.size) else { continue };
+            let fits = sent.header.seq == seq && sent.packet.payload.len() <= bytes_max;
+            if fits && sent.repeated.is_none_or(|at| now.saturating_duration_since(at) >= again) && sent.is_young(now) {
+                sent.repeated = Some(now);
+                return Some(sent.clone());
+            }
+        }
+        None
+    }
+
     fn find(&mut self, seq: u16, now: Instant) -> Option<&mut Sent> {
         let highest = self.highest?;
         // The newest number with these lower bits that is not beyond the highest sent.
         let back = (highest as u16).wrapping_sub(seq);
         let seq = highest.checked_sub(back.into())?;
         let sent = self.ring.get_mut(seq as usize % self.size)?.as_mut().filter(|s| s.header.seq == seq)?;
-        // No jitter buffer waits so long, and the picture may be of somebody who is gone.
-        (now.saturating_duration_since(sent.packet.received) <= HISTORY_AGE_MAX).then_some(sent)
+        sent.is_young(now).then_some(sent)
+    }
+}
+
+impl Sent {
+    /// No jitter buffer waits so long, and the picture may be of somebody who is gone.
+    fn is_young(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.packet.received) <= HISTORY_AGE_MAX
     }
 }
 
@@ -156,5 +184,10 @@ mod tests {
         assert!(h.repeat(1, now + rtt, rtt).unwrap().is_some());
         assert!(h.repeat(65_530, now, rtt).unwrap().is_none(), "overwritten");
         assert!(h.repeat(9, now, rtt).unwrap().is_none(), "not sent yet");
+        assert_eq!(h.newest().map(|s| s.header.seq), Some(65_539));
+        let any = |h: &mut History, bytes, now| h.repeat_any(bytes, now, rtt).map(|s| s.header.seq);
+        assert_eq!([any(&mut h, 1, now), any(&mut h, 1, now), any(&mut h, 0, now)], [Some(65_539), Some(65_538), None]);
+        assert_eq!(any(&mut h, 1, now + rtt), Some(65_539));
+        assert_eq!(any(&mut h, 1, now + HISTORY_AGE_MAX * 2), None);
     }
 }

@@ -4,8 +4,10 @@
 //! |---|---|
 //! | [`Peer`] (`peer`, `drive`) | one client's connection; every change of the `Rtc` and every drain |
 //! | [`Offer`], [`Answer`] (`offer`) | SDP as text: bounds, sections, layers |
-//! | `egress`, `header`, `history`, `outbox`, `repeats`, `report`, `srtp` | the send side, which is ours |
-//! | `feedback` | the RTCP that receivers send |
+//! | `egress`, `sending`, `header`, `history`, `outbox`, `repeats`, `report`, `srtp` | the send side, which is ours |
+//! | `pacer` | when a packet leaves |
+//! | `bwe` | how much a receiver's link carries |
+//! | `feedback`, `ledger`, `replay` | the RTCP that receivers send, and which packets it speaks of |
 //! | `route` | where the client is, and for how long that holds |
 //! | `tap` | the keys, copied from DTLS; SCTP looked at as it comes out |
 //! | `sctp` | which streams a packet of data channels opens |
@@ -14,6 +16,7 @@
 //!
 //! Pure like the rest of the core: bytes and `now` come in, bytes and events go out. Nothing here knows sockets, rooms' policies or names.
 
+mod bwe;
 mod drive;
 mod egress;
 mod feedback;
@@ -21,18 +24,23 @@ mod feedback;
 pub mod fuzz;
 mod header;
 mod history;
+mod ledger;
 mod offer;
 mod outbox;
+mod pacer;
 mod peer;
 mod repeats;
+mod replay;
 mod report;
 mod route;
 mod sctp;
+mod sending;
 mod srtp;
 pub mod stun;
 mod tap;
 mod translate;
 
+pub use bwe::Estimate;
 pub use egress::EgressCounters;
 pub use offer::{Answer, Offer, OfferError, OfferedSection, VideoCodec};
 pub use peer::{CloseReason, Negotiated, Path, Peer, PeerConfig, PeerEvent, Published};

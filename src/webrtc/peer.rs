@@ -98,10 +98,10 @@ pub enum PeerEvent {
         /// The packet.
         packet: Packet,
     },
-    /// Carries.
-    Estimate(u64),
     /// The client wants a keyframe in a slot.
     KeyframeRequest(SlotIndex),
+    /// Bits a second that media may use for this receiver, as whole datagrams: sound, pictures and repetitions together.
+    Estimate(u64),
     /// A data channel message; the first four bytes, the destination, are taken off.
     Data {
         /// On the reliable channel.
@@ -438,11 +438,9 @@ impl Peer {
 
     /// The send side's counters and the drops since the last call.
     pub fn take_counters(&mut self) -> (super::EgressCounters, Drops) {
+        self.drops.add(&self.egress.drops.take());
         (std::mem::take(&mut self.egress.counters), self.drops.take())
     }
-
-    /// Want.
-    pub fn want(&mut self, _bps: u64, _now: Instant) {}
 
     /// Asks the client for a keyframe of a layer.
     pub fn request_keyframe(&mut self, track: TrackId, layer: LayerIndex, now: Instant) {

@@ -198,6 +198,7 @@ impl Svc {
                     extensions,
                     payload: payload.into(),
                     received: now,
+                    captured: now,
                 };
                 let needs = frame.references.iter().map(|back| number - back).collect();
                 out.push(Made { packet, origin: self.origin, picture: self.pictures, frame: number, layer: frame.layer, needs, size });

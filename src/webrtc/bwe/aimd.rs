@@ -1,0 +1,233 @@
+//! The rate itself: down at once when a queue grows, up slowly near what the link was seen to carry, faster far from it.
+//!
+//! draft-ietf-rmcat-gcc-02 5.5 and libwebrtc's `remote_bitrate_estimator/aimd_rate_control.cc` and `goog_cc/link_capacity_estimator.cc`.
+//!
+//! ```text
+//!            a queue grows            a queue grows            a queue grows
+//!  Increase ──────────────→ Hold    Hold: stays; when the delay is steady again → Increase
+//! ```
+
+use std::time::{Duration, Instant};
+
+use super::trend::Usage;
+use super::{ESTIMATE_MAX_BPS, ESTIMATE_MIN_BPS};
+
+/// Of the rate that arrived, kept when a queue grows: it drains with the rest.
+const DECREASE: f64 = 0.85;
+/// An estimate that was not used to the full may be right although a queue grows: it falls at most to this share at once.
+const DECREASE_UNUSED: f64 = 0.7;
+/// Growth a second, far from any capacity that was seen.
+const MULTIPLICATIVE: f64 = 1.08;
+/// The estimate goes at most so far beyond what is known to arrive.
+const BEYOND_ACKED: f64 = 1.5;
+const BEYOND_ACKED_BPS: f64 = 10_000.0;
+/// A packet, of which additive growth adds one in each response time.
+const PACKET_BITS: f64 = 9_600.0;
+/// Weight of a new sample of the link's capacity.
+const CAPACITY_WEIGHT: f64 = 0.05;
+/// What was seen so long ago is forgotten.
+const CAPACITY_LIFE: Duration = Duration::from_secs(10);
+/// Beyond so many deviations from the mean the link is another one.
+const CAPACITY_DEVIATIONS: f64 = 3.0;
+
+/// Additive increase, multiplicative decrease.
+#[derive(Debug)]
+pub struct Aimd {
+    bps: f64,
+    capacity: Capacity,
+    holds: bool,
+    changed: Option<Instant>,
+    decreased: Option<Instant>,
+}
+
+impl Aimd {
+    /// Begins with a guess.
+    pub fn new(bps: u64) -> Aimd {
+        Aimd { bps: bps as f64, capacity: Capacity::default(), holds: false, changed: None, decreased: None }
+    }
+
+    /// The rate, in bits a second.
+    pub fn bps(&self) -> u64 {
+        self.bps as u64
+    }
+
+    /// What the link was seen to carry for us when it was full, if it was.
+    pub fn capacity(&self) -> Option<u64> {
+        self.capacity.mean.map(|bps| bps as u64)
+    }
+
+    /// When it last went down.
+    pub fn decreased(&self) -> Option<Instant> {
+        self.decreased
+    }
+
+    /// A probe showed it, or a decrease was a mistake.
+    pub fn set(&mut self, bps: u64, now: Instant) {
+        self.bps = clamp(bps as f64);
+        if self.bps > self.capacity.upper() {
+            self.capacity = Capacity::default();
+        }
+        self.changed = Some(now);
+        self.holds = false;
+    }
+
+    /// Too much is lost: at most so much. `acked`: what the link carried, if it is known.
+    pub fn limit(&mut self, bps: u64, acked: Option<u64>, now: Instant) {
+        if let Some(acked) = acked {
+            self.capacity.add(acked as f64);
+        }
+        self.bps = clamp(self.bps.min(bps as f64));
+        (self.decreased, self.changed, self.holds) = (Some(now), Some(now), true);
+    }
+
+    /// What the delay says, with what arrives. `used`: enough is sent that a steady delay means something.
+    pub fn update(&mut self, usage: Usage, acked: Option<u64>, rtt: Duration, used: bool, now: Instant) {
+        let since = self.changed.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+        if self.decreased.is_some_and(|at| now.saturating_duration_since(at) >= CAPACITY_LIFE) {
+            self.capacity = Capacity::default();
+        }
+        match usage {
+            Usage::Over => self.decrease(acked, rtt, used, now),
+            Usage::Under => (self.holds, self.changed) = (true, Some(now)),
+            Usage::Normal if self.holds => (self.holds, self.changed) = (false, Some(now)),
+            Usage::Normal => {
+                self.changed = Some(now);
+                if used {
+                    self.increase(acked, rtt, since.min(Duration::from_secs(1)).as_secs_f64());
+                }
+            }
+        }
+    }
+
+    fn decrease(&mut self, acked: Option<u64>, rtt: Duration, used: bool, now: Instant) {
+        self.changed = Some(now);
+        self.holds = true;
+        // What was decreased is not seen before a round trip; a rate that is far from it needs no further proof.
+        let pause = rtt.clamp(Duration::from_millis(10), Duration::from_millis(200));
+        let too_soon = self.decreased.is_some_and(|at| now.saturating_duration_since(at) < pause);
+        let acked = acked.map(|bps| bps as f64);
+        if too_soon && (!used || acked.is_none_or(|acked| acked > self.bps / 2.0)) {
+            return;
+        }
+        let Some(acked) = acked else {
+            self.bps = clamp(self.bps * DECREASE);
+            self.decreased = Some(now);
+            return;
+        };
+        let mut to = acked * DECREASE;
+        if to > self.bps
+            && let Some(capacity) = self.capacity.mean
+        {
+            to = capacity * DECREASE;
+        }
+        if used {
+            if acked < self.capacity.lower() {
+                self.capacity = Capacity::default();
+            }
+            self.capacity.add(acked);
+        } else {
+            to = to.max(self.bps * DECREASE_UNUSED);
+        }
+        self.bps = clamp(self.bps.min(to));
+        self.decreased = Some(now);
+    }
+
+    fn increase(&mut self, acked: Option<u64>, rtt: Duration, seconds: f64) {
+        let acked = acked.map(|bps| bps as f64);
+        if acked.is_some_and(|acked| acked > self.capacity.upper()) {
+            self.capacity = Capacity::default();
+        }
+        let more = if self.capacity.mean.is_some() {
+            let response = rtt.as_secs_f64() + 0.1;
+            PACKET_BITS / response * seconds
+        } else {
+            (self.bps * (MULTIPLICATIVE.powf(seconds) - 1.0)).max(1_000.0 * seconds)
+        };
+        let most = acked.map_or(f64::MAX, |acked| acked * BEYOND_ACKED + BEYOND_ACKED_BPS);
+        if self.bps < most {
+            self.bps = clamp((self.bps + more).min(most));
+        }
+    }
+}
+
+fn clamp(bps: f64) -> f64 {
+    bps.clamp(ESTIMATE_MIN_BPS as f64, ESTIMATE_MAX_BPS as f64)
+}
+
+/// What the link carried when it was full.
+#[derive(Debug, Default)]
+struct Capacity {
+    mean: Option<f64>,
+    /// Relative to the mean.
+    variance: f64,
+}
+
+impl Capacity {
+    fn add(&mut self, bps: f64) {
+        let Some(mean) = self.mean else {
+            (self.mean, self.variance) = (Some(bps), 0.4);
+            return;
+        };
+        let error = mean - bps;
+        let mean = mean - CAPACITY_WEIGHT * error;
+        let variance = (1.0 - CAPACITY_WEIGHT) * self.variance + CAPACITY_WEIGHT * error * error / mean.max(1.0) / 1_000.0;
+        (self.mean, self.variance) = (Some(mean), variance.clamp(0.4, 2.5));
+    }
+
+    fn deviation(&self, mean: f64) -> f64 {
+        (self.variance * mean / 1_000.0).sqrt() * 1_000.0
+    }
+
+    fn upper(&self) -> f64 {
+        self.mean.map_or(f64::MAX, |mean| mean + CAPACITY_DEVIATIONS * self.deviation(mean))
+    }
+
+    fn lower(&self) -> f64 {
+        self.mean.map_or(0.0, |mean| (mean - CAPACITY_DEVIATIONS * self.deviation(mean)).max(0.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RTT: Duration = Duration::from_millis(50);
+
+    /// A second of updates every 50 ms.
+    fn second(aimd: &mut Aimd, from: &mut Instant, usage: Usage, acked: u64, may_rise: bool) -> u64 {
+        for _ in 0..20 {
+            *from += Duration::from_millis(50);
+            aimd.update(usage, Some(acked), RTT, may_rise, *from);
+        }
+        aimd.bps()
+    }
+
+    #[test]
+    fn up_down_and_up_again() {
+        let mut now = Instant::now();
+        let mut a = Aimd::new(1_000_000);
+        let far = second(&mut a, &mut now, Usage::Normal, 1_000_000, true);
+        assert!((1_070_000..1_085_000).contains(&far), "8 % a second: {far}");
+        a.update(Usage::Over, Some(1_000_000), RTT, true, now);
+        assert_eq!(a.bps(), 850_000);
+        a.update(Usage::Over, Some(1_000_000), RTT, true, now + RTT / 2);
+        assert_eq!(a.bps(), 850_000, "not before it can be seen");
+        assert_eq!(second(&mut a, &mut now, Usage::Under, 850_000, true), 850_000, "a queue drains: stay");
+        let near = second(&mut a, &mut now, Usage::Normal, 850_000, true);
+        assert!((900_000..920_000).contains(&near), "a packet in each response time: {near}");
+    }
+
+    #[test]
+    fn no_rise_without_evidence() {
+        let mut now = Instant::now();
+        let mut a = Aimd::new(1_000_000);
+        assert_eq!(second(&mut a, &mut now, Usage::Normal, 100_000, false), 1_000_000);
+        assert_eq!(second(&mut a, &mut now, Usage::Normal, 500_000, true), 1_000_000, "1.5 times what arrives is less");
+        a.set(2_000_000, now);
+        assert_eq!(a.bps(), 2_000_000);
+        a.update(Usage::Over, Some(100_000), RTT, false, now);
+        assert_eq!(a.bps(), 1_400_000, "nor a fall to what was sent");
+        a.set(0, now);
+        assert_eq!(a.bps(), ESTIMATE_MIN_BPS);
+    }
+}
