@@ -441,10 +441,11 @@ export class Room extends Emitter<RoomEvents> {
     const found = this.roster.find(number);
     if (!found) return;
     const { publication, participant } = found;
-    const before = publication.track.subscribed;
-    publication.track.update(slot && this.visit?.media.receive(slot.mid)?.stream, slot);
-    const after = publication.track.subscribed;
-    if (before !== after) this.emit(after ? 'TrackSubscribed' : 'TrackUnsubscribed', publication, participant);
+    const { track } = publication;
+    const { subscribed, reason } = track;
+    track.update(slot && this.visit?.media.receive(slot.mid)?.stream, slot);
+    if (subscribed !== track.subscribed) this.emit(track.subscribed ? 'TrackSubscribed' : 'TrackUnsubscribed', publication, participant);
+    if (reason !== track.reason) this.emit('TrackStreamStateChanged', publication, participant);
   }
 
   private trouble(what: Trouble): void {

@@ -224,6 +224,19 @@ describe('what is watched', () => {
   });
 });
 
+test('why nothing is sent is told, also of a slot that begins so', async () => {
+  const socket = await enter();
+  const reasons: (string | undefined)[] = [];
+  room.on('TrackStreamStateChanged', ({ track }) => reasons.push(track.reason));
+  await meet(socket);
+  for (const reason of ['bandwidth', 'bandwidth', 'paused', undefined] as const) {
+    socket.receive({ type: 'slots', slots: [{ mid: MID, track: 7, participant: 1, ...(reason && { reason }) }] });
+  }
+  socket.receive({ type: 'slots', slots: [{ mid: MID }] });
+  socket.receive({ type: 'slots', slots: [{ mid: '71', track: 7, participant: 1, reason: 'codec' }] });
+  expect(reasons).toEqual(['bandwidth', 'paused', undefined, 'codec']);
+});
+
 test('what is sent, and why it is not more', async () => {
   const socket = await enter();
   const publication = await meet(socket);
