@@ -10,8 +10,8 @@
 import { receiveCodecs, sendCodecs } from './codecs.ts';
 import { decodeData, encodeData } from './data.ts';
 import { Emitter } from './emitter.ts';
-import { SenderEncodings } from './encodings.ts';
 import type { PublishedSection, Source } from './protocol.gen.ts';
+import { TrackSender } from './sender.ts';
 import { kindOf, type LocalTrack } from './track.ts';
 
 /** How many tracks can be received at once without a further offer. */
@@ -27,7 +27,7 @@ export interface SendSection {
   readonly source: Source;
   readonly transceiver: RTCRtpTransceiver;
   readonly local: LocalTrack;
-  readonly encodings: SenderEncodings;
+  readonly sender: TrackSender;
   muted: boolean;
   /** Part of the offers from now on. Said here and not by the transceiver's direction, which a closed connection forgets. */
   inUse: boolean;
@@ -151,7 +151,7 @@ export class Media extends Emitter<MediaEvents> {
     const transceiver = kind === 'audio' ? this.pc.addTransceiver(kind, { direction: 'sendonly' }) : this.addVideo(source);
     const canLayer = kind === 'audio' || isLayered(transceiver);
     transceiver.setCodecPreferences(sendCodecs(kind, RTCRtpSender.getCapabilities(kind)?.codecs ?? [], canLayer));
-    const section = { source, transceiver, local: this.local(source), encodings: new SenderEncodings(transceiver.sender), muted: true, inUse: true };
+    const section = { source, transceiver, local: this.local(source), sender: new TrackSender(transceiver.sender, kind), muted: true, inUse: true };
     this.sends.push(section);
     return section;
   }

@@ -299,8 +299,7 @@ export class Publisher extends Emitter<PublisherEvents> {
   /** Puts a captured track into a section. A device that goes away by itself counts as turned off. */
   private async fill(section: SendSection, track: MediaStreamTrack): Promise<void> {
     try {
-      await section.transceiver.sender.replaceTrack(track);
-      if (track.kind === 'video') await section.encodings.fit(track);
+      await section.sender.replaceTrack(track);
     } catch (error) {
       release(track);
       throw error;
@@ -321,7 +320,7 @@ export class Publisher extends Emitter<PublisherEvents> {
     release(section.local.mediaStreamTrack);
     section.local.replace(undefined);
     section.muted = true;
-    await section.transceiver.sender.replaceTrack(null);
+    await section.sender.replaceTrack(null);
   }
 
   /** What a moderator muted is really off. A screen is not shared while nobody sees it. */
@@ -340,9 +339,7 @@ export class Publisher extends Emitter<PublisherEvents> {
   /** A section of another peer connection carries what one of the old did. */
   private async copy(from: SendSection | undefined, to: SendSection): Promise<void> {
     to.muted = from?.muted ?? true;
-    const track = to.local.mediaStreamTrack ?? null;
-    await to.transceiver.sender.replaceTrack(track);
-    if (track?.kind === 'video') await to.encodings.fit(track);
+    await to.sender.replaceTrack(to.local.mediaStreamTrack ?? null);
   }
 
   /** What changed between the offer of a new peer connection and its answer. */
@@ -350,7 +347,7 @@ export class Publisher extends Emitter<PublisherEvents> {
     for (const section of media.sends) {
       const old = before.send(section.source);
       if (!old) media.closeSend(section);
-      else if (old.muted !== section.muted || section.transceiver.sender.track !== (section.local.mediaStreamTrack ?? null)) void this.copy(old, section).catch(warn);
+      else if (old.muted !== section.muted || section.sender.track !== (section.local.mediaStreamTrack ?? null)) void this.copy(old, section).catch(warn);
     }
     for (const old of before.sends) {
       const isMissing = old.inUse && !media.send(old.source);
@@ -412,8 +409,8 @@ export class Publisher extends Emitter<PublisherEvents> {
 
   /** Of a track of which nothing was said, everything is watched. */
   private applyWatched({ number, source }: LocalTrackPublication): void {
-    // A browser that cannot stop an encoding goes on sending it.
-    this.section(source)?.encodings.watch(this.watched.get(number) ?? []).catch(warn);
+    // What a browser cannot stop, it goes on sending.
+    this.section(source)?.sender.watch(this.watched.get(number) ?? []).catch(warn);
   }
 
   private forget(publication: LocalTrackPublication): void {

@@ -163,10 +163,10 @@ describe('what is watched', () => {
     const say = (microphone: boolean, camera: boolean[]) =>
       socket.receive({ type: 'encodings', tracks: numbers.map((track, at) => ({ track, active: at === 0 ? [microphone] : camera })) });
     const [sound, picture] = [browser.peer().senderOf(microphone), browser.peer().senderOf(camera)];
-    expect([sound.active, picture.active]).toEqual([[true], [true, true, true]]);
+    expect([sound.track, picture.active]).toEqual([microphone, [true, true, true]]);
     say(false, [true, false, false]);
     await settle();
-    expect([sound.active, picture.active]).toEqual([[false], [true, false, false]]);
+    expect([sound.track, picture.active]).toEqual([null, [true, false, false]]);
     expect(microphone.enabled, 'whoever speaks is not muted').toBe(true);
     expect(room.localParticipant.isMicrophoneEnabled).toBe(true);
     await room.localParticipant.publishTrack(new FakeTrack('video').media, 'camera');
@@ -174,14 +174,15 @@ describe('what is watched', () => {
     expect(picture.active).toEqual([true, false, false]);
     say(true, [true, true, true]);
     await settle();
-    expect([sound.active, picture.active]).toEqual([[true], [true, true, true]]);
+    expect([sound.track, picture.active]).toEqual([microphone, [true, true, true]]);
     say(false, [false, false, false]);
     await settle();
     socket.lose();
     refuse(await reach(), 'resume', 'cannot_resume');
     letIn(await reach(), { participant: 5 });
     await settle();
-    expect(browser.peer().senderOf(microphone).active).toEqual([true]);
+    expect(browser.peer().sending[0], 'all of it is sent').toBe(microphone);
+    expect(browser.peer().transceivers.map(({ sender }) => sender.active)).not.toContainEqual([false, false, false]);
   });
 
   test('is known of a screen before its number is, and forgotten with it', async () => {
@@ -214,10 +215,10 @@ describe('what is watched', () => {
   });
 
   test('goes on being sent by a browser that cannot stop it', async () => {
-    const microphone = new FakeTrack('audio');
-    const socket = await enter({ tracks: [microphone.media] });
-    browser.peer().senderOf(microphone).setParameters = () => Promise.reject(new TypeError('no'));
-    socket.receive({ type: 'encodings', tracks: [{ track: room.localParticipant.publication('microphone')?.number ?? 0, active: [false] }] });
+    const camera = new FakeTrack('video');
+    const socket = await enter({ tracks: [camera.media] });
+    browser.peer().senderOf(camera).setParameters = () => Promise.reject(new TypeError('no'));
+    socket.receive({ type: 'encodings', tracks: [{ track: room.localParticipant.publication('camera')?.number ?? 0, active: [true, true, false] }] });
     await settle();
     expect(console.warn).toHaveBeenCalledTimes(1);
     expect(room.state).toBe('connected');
