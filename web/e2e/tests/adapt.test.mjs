@@ -47,7 +47,7 @@ function watchLines({ label, least, most, resized }) {
 async function lines(person, wanted) {
   const limit = AbortSignal.timeout(PICTURE_MS);
   const late = new Promise((_, reject) => limit.addEventListener('abort', () => reject(new Error(`Not within ${PICTURE_MS} ms: ${JSON.stringify(wanted)}`))));
-  return Math.round(await Promise.race([person.page.evaluate(watchLines, { least: 0, most: Infinity, resized: false, ...wanted }), late]));
+  return Math.round(await Promise.race([person.page.evaluate(watchLines, { least: 0, most: LINES, resized: false, ...wanted }), late]));
 }
 
 /** Changes the window; milliseconds until the picture under the label has so many lines. */
@@ -57,21 +57,27 @@ async function resize(person, viewport, wanted) {
   return watching;
 }
 
-/** By source and rid, where there is one: the bytes that were sent. */
-async function sentBytes(person) {
+/** By section and rid, where there is one: what was sent, and whether more is to come. A sound that is not sent is still an active encoding. */
+async function encodings(person) {
   const rows = await person.outbound();
-  return new Map(rows.map(({ kind, mid, rid, bytesSent, headerBytesSent = 0 }) => [`${kind} ${mid} ${rid ?? ''}`, { kind, rid, bytes: bytesSent + headerBytesSent }]));
+  return new Map(
+    rows.map(({ kind, mid, rid, active, bytesSent, headerBytesSent = 0 }) => [
+      `${mid} ${rid ?? ''}`,
+      { kind, rid, isOn: kind === 'video' && active, bytes: bytesSent + headerBytesSent },
+    ]),
+  );
 }
 
-/** Waits until none of the encodings that are chosen sends anything; milliseconds since `start`. */
+/** Waits until none of the encodings that are chosen is on or sends anything; milliseconds since `start`. */
 async function fallsSilent(person, chosen, start) {
-  let before = await sentBytes(person);
-  await until(`${person.name} stops sending`, async () => {
+  let before = await encodings(person);
+  const states = () => JSON.stringify([...before.values()].filter(chosen));
+  await until(() => `${person.name} stops sending, but: ${states()}`, async () => {
     await wait(STILL_MS);
-    const now = await sentBytes(person);
-    const growing = [...now].filter(([key, row]) => chosen(row) && row.bytes > (before.get(key)?.bytes ?? 0));
+    const now = await encodings(person);
+    const sending = [...now].filter(([key, row]) => chosen(row) && (row.isOn || row.bytes > (before.get(key)?.bytes ?? 0)));
     before = now;
-    return growing.length === 0;
+    return sending.length === 0;
   }, IDLE_MS);
   return Math.round(performance.now() - start - STILL_MS);
 }
