@@ -12,6 +12,7 @@ import {
   type RemoteTrack,
   type Role,
   type Settings,
+  type SlotReason,
   type Source,
   type Waiting,
 } from '@ninefold/client';
@@ -20,14 +21,15 @@ import { acquireDevices, isDismissed, problemOf, stopTracks, type DeviceProblem,
 import { hueOf, initialsOf } from './lib/avatar.ts';
 import { endOf, type End } from './lib/end.ts';
 import type { Key } from './lib/i18n/en.ts';
+import { leadOf } from './lib/tiles.ts';
 
 /** One video of a person. */
 export interface Video {
   number: number;
   track: RemoteTrack | LocalTrack;
   muted: boolean;
-  /** The browser cannot decode it. */
-  unplayable: boolean;
+  /** Why nothing is sent of it although the page has a place for it. */
+  reason: SlotReason | undefined;
 }
 
 export interface Person {
@@ -46,6 +48,14 @@ export interface Person {
   camera: Video | undefined;
   screen: Video | undefined;
   hasScreen: boolean;
+}
+
+/** A video of somebody else in one of the page's tiles. */
+export interface Sighting {
+  participant: number;
+  track: number;
+  /** The higher, the more it matters when the network does not carry all. */
+  priority: number;
 }
 
 export interface Message {
@@ -80,6 +90,8 @@ export class Session {
   connection = $state<'well' | 'lost' | 'back'>('well');
   self = $state.raw<Person>();
   others = $state.raw<Person[]>([]);
+  /** The number of whoever leads the talk. */
+  lead = $state<number>();
   viewers = $state(0);
   settings = $state.raw<Readonly<Settings>>({ locked: false, lobby: false, publish: [] });
   lobby = $state.raw<readonly Waiting[]>([]);
@@ -148,6 +160,13 @@ export class Session {
 
   async send(text: string): Promise<void> {
     await this.attempt(() => this.room.localParticipant.sendChat(text));
+  }
+
+  /** Says which videos the page shows, the most important first. */
+  look(sightings: Sighting[]): void {
+    const { room } = this;
+    room.setVisibleTracks(sightings.map(({ track }) => track));
+    for (const { participant, track, priority } of sightings) room.remoteParticipants.get(participant)?.publications.get(track)?.setPriority(priority);
   }
 
   togglePanel(panel: 'chat' | 'people'): void {
@@ -275,6 +294,7 @@ export class Session {
     room.on('TrackUnmuted', refresh);
     room.on('TrackSubscribed', refresh);
     room.on('TrackUnsubscribed', refresh);
+    room.on('TrackStreamStateChanged', refresh);
     room.on('ActiveSpeakersChanged', refresh);
     room.on('HandRaised', refresh);
     room.on('ViewerCountChanged', refresh);
@@ -308,6 +328,7 @@ export class Session {
       this.refreshing = false;
       this.self = personOf(this.room.localParticipant, true);
       this.others = [...this.room.remoteParticipants.values()].map((participant) => personOf(participant, false));
+      this.lead = leadOf(this.lead, this.room.activeSpeakers.filter((speaker) => speaker !== this.room.localParticipant).map(({ number }) => number));
       this.viewers = this.room.viewerCount;
       this.settings = this.room.settings;
       this.lobby = this.room.lobby;
@@ -342,5 +363,5 @@ function videoOf(participant: Participant, source: 'camera' | 'screen'): Video |
   const publication = participant.publication(source);
   if (!publication) return undefined;
   const { number, track, muted } = publication;
-  return { number, track, muted, unplayable: 'reason' in track && track.reason === 'codec' };
+  return { number, track, muted, reason: 'reason' in track ? track.reason : undefined };
 }

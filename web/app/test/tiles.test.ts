@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { orderTiles, paginate } from '../src/lib/tiles.ts';
+import { leadOf, orderTiles, paginate, priorityOf } from '../src/lib/tiles.ts';
 
 function people(count: number, from = 1) {
   return Array.from({ length: count }, (_, index) => ({ number: from + index, hasScreen: false }));
@@ -49,6 +49,23 @@ test("one's own screen is an ordinary tile, the first", () => {
   const pages = paginate(orderTiles({ ...self, hasScreen: true }, people(1)), 0, 9);
   expect(pages.stage).toBeUndefined();
   expect(pages.tiles.map(({ key }) => key)).toEqual(['screen-0', 'camera-1', 'camera-0']);
+});
+
+test.each([
+  ['nobody has spoken yet', undefined, [], undefined],
+  ['the loudest begins', undefined, [3, 4], 3],
+  ['others join in', 3, [4, 3], 3],
+  ['somebody else goes on', 3, [4, 5], 4],
+  ['silence', 3, [], 3],
+])('who leads the talk: %s', (_, lead, speakers, expected) => {
+  expect(leadOf(lead, speakers)).toBe(expected);
+});
+
+test('the stage matters most, then the camera of whoever leads the talk', () => {
+  const [first, second] = people(2);
+  const tiles = orderTiles(self, [{ ...first, number: 1, hasScreen: true }, { ...second, number: 2, hasScreen: true }]);
+  const { stage } = paginate(tiles, 0, 9);
+  expect(tiles.map((tile) => [tile.key, priorityOf(tile, stage, 2)])).toEqual([['screen-1', 2], ['screen-2', 0], ['camera-1', 0], ['camera-2', 1], ['camera-0', 0]]);
 });
 
 test('viewers have no tile', () => {

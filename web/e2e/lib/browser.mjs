@@ -147,6 +147,10 @@ export class Person {
     return this.page.evaluate(() => window.e2e.inbound());
   }
 
+  outbound() {
+    return this.page.evaluate(() => window.e2e.outbound());
+  }
+
   /** What was seen under each label so far: `{ right, black, wrong }`. */
   sight() {
     return this.page.evaluate(() => window.e2e.sight);

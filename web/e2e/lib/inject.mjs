@@ -134,12 +134,15 @@ export function installEyes({ palette, self }) {
     return context.getImageData(0, 0, 16, 1).data.join();
   }
 
-  async function inbound() {
+  async function statistics(wanted) {
     const report = await window.ninefold?.room.getStats();
-    return [...(report?.values() ?? [])].filter(({ type }) => type === 'inbound-rtp');
+    return [...(report?.values() ?? [])].filter(({ type }) => type === wanted);
   }
 
-  Object.assign(window.e2e, { colourIn, describe, tiles, edge, inbound });
+  const inbound = () => statistics('inbound-rtp');
+  const outbound = () => statistics('outbound-rtp');
+
+  Object.assign(window.e2e, { colourIn, describe, tiles, edge, inbound, outbound });
 }
 
 /** Looks at each frame of each tile; `sight` is what came into sight under each label, `revealed` when it did after the last click. */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { join } from '../lib/browser.mjs';
+import { rejoin } from '../lib/rejoin.mjs';
 import { setUp } from '../lib/setup.mjs';
 import { median } from '../lib/until.mjs';
 
@@ -17,8 +18,7 @@ test('join to first frame', { timeout: 180_000 }, async (t) => {
   const times = [];
   for (let i = 0; i < JOINS; i++) {
     await ada.press('Leave');
-    await ada.find('button', 'Rejoin').wait();
-    times.push(await ada.page.evaluate(rejoin));
+    times.push(await rejoin(ada, 'Bo'));
     await ada.seesAll(['Bo']);
   }
   assert.equal(times.length, JOINS);
@@ -28,17 +28,3 @@ test('join to first frame', { timeout: 180_000 }, async (t) => {
     await person.close();
   }
 });
-
-/** In the page: from the click to the first decoded frame of somebody else. Cameras are ready at once; all else is counted. */
-function rejoin() {
-  const start = performance.now();
-  return new Promise((resolve) => {
-    new MutationObserver((_, observer) => {
-      const video = document.querySelector('[role=group][aria-label="Bo"] video');
-      if (!video) return;
-      observer.disconnect();
-      video.requestVideoFrameCallback((now) => resolve(now - start));
-    }).observe(document, { subtree: true, childList: true });
-    [...document.querySelectorAll('button')].find(({ textContent }) => textContent === 'Rejoin').click();
-  });
-}

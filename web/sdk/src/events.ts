@@ -53,7 +53,9 @@ export interface RoomEvents {
   /** A slot carries the track now. Its picture shows a moment later: `TrackShownChanged`. */
   TrackSubscribed: [publication: RemoteTrackPublication, participant: RemoteParticipant];
   TrackUnsubscribed: [publication: RemoteTrackPublication, participant: RemoteParticipant];
-  /** An attached element began or ceased to show a picture of the track: `publication.track.shown`. */
+  /** Why nothing is sent of a track that is in a slot, or that it is sent again: `publication.track.reason`. */
+  TrackStreamStateChanged: [publication: RemoteTrackPublication, participant: RemoteParticipant];
+  /** An attached element began or ceased to show a live picture of the track: `publication.track.shown`. */
   TrackShownChanged: [publication: RemoteTrackPublication, participant: RemoteParticipant];
   ActiveSpeakersChanged: [speakers: Participant[]];
   DataReceived: [payload: Uint8Array, from: RemoteParticipant | undefined];

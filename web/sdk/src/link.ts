@@ -12,7 +12,7 @@ import type { LeaveReason } from './protocol.gen.ts';
 import { Backoff, type ReconnectPolicy } from './reconnect.ts';
 import { failure, isDefinite, Signal, type ClientRequest, type Joined, type SignalEvents, type SocketFactory } from './signal.ts';
 
-export interface LinkEvents extends Pick<SignalEvents, 'event' | 'slots' | 'speakers' | 'waiting'> {
+export interface LinkEvents extends Pick<SignalEvents, 'event' | 'slots' | 'encodings' | 'speakers' | 'waiting'> {
   /** The connection is lost; another one is sought. */
   lost: [];
   /** Another one stands. What was missed follows. */
@@ -107,6 +107,7 @@ export class Link extends Emitter<LinkEvents> {
       this.emit('event', seq, event);
     });
     signal.on('slots', (slots) => this.emit('slots', slots));
+    signal.on('encodings', (tracks) => this.emit('encodings', tracks));
     signal.on('speakers', (speakers) => this.emit('speakers', speakers));
     signal.on('waiting', () => this.emit('waiting'));
     signal.on('closed', (reason) => this.handleClosed(reason));

@@ -7,11 +7,11 @@
  *
  * A shared screen adds sections later; so does what was not allowed at first.
  */
-import { CAMERA_WIDTH } from './capture.ts';
 import { receiveCodecs, sendCodecs } from './codecs.ts';
 import { decodeData, encodeData } from './data.ts';
 import { Emitter } from './emitter.ts';
 import type { PublishedSection, Source } from './protocol.gen.ts';
+import { TrackSender } from './sender.ts';
 import { kindOf, type LocalTrack } from './track.ts';
 
 /** How many tracks can be received at once without a further offer. */
@@ -27,6 +27,7 @@ export interface SendSection {
   readonly source: Source;
   readonly transceiver: RTCRtpTransceiver;
   readonly local: LocalTrack;
+  readonly sender: TrackSender;
   muted: boolean;
   /** Part of the offers from now on. Said here and not by the transceiver's direction, which a closed connection forgets. */
   inUse: boolean;
@@ -56,30 +57,13 @@ const CAMERA_ENCODINGS: RTCRtpEncodingParameters[] = [
 ];
 
 /**
- * What each layer divides the picture by, for a camera whose longer side has so many pixels; 0: not sent. Browsers drop layers of small pictures,
- * the largest first, whatever they are asked for; so a small camera has fewer, and its best one is the whole picture.
+ * Readable text needs all of the resolution, seldom all of the frames; whoever sees it small, or has little bandwidth, gets half and few. Without
+ * layers in time: a limit of five frames a second would leave two of them.
  */
-export function layerScales(longerSide: number): number[] {
-  if (longerSide >= 960) return [4, 2, 1];
-  return longerSide >= 480 ? [2, 1, 0] : [1, 0, 0];
-}
-
-/** Gives a camera's section the layers that fit its picture. */
-export async function fitLayers(sender: RTCRtpSender, track: MediaStreamTrack): Promise<void> {
-  const { width = 0, height = 0 } = track.getSettings();
-  const parameters = sender.getParameters();
-  const scales = layerScales(Math.max(width, height) || CAMERA_WIDTH);
-  if (parameters.encodings.length !== scales.length) return;
-  parameters.encodings.forEach((encoding, index) => {
-    const scale = scales[index] ?? 0;
-    encoding.active = scale > 0;
-    encoding.scaleResolutionDownBy = scale || 1;
-  });
-  await sender.setParameters(parameters);
-}
-
-/** One layer: readable text needs all of the resolution, seldom all of the frames. */
-const SCREEN_ENCODINGS: RTCRtpEncodingParameters[] = [{ maxBitrate: 2_500_000, maxFramerate: 15 }];
+const SCREEN_ENCODINGS: RTCRtpEncodingParameters[] = [
+  { rid: 'h', scaleResolutionDownBy: 2, maxBitrate: 500_000, maxFramerate: 5 },
+  { rid: 'f', scaleResolutionDownBy: 1, maxBitrate: 2_500_000, maxFramerate: 15 },
+];
 
 /** The list that goes with an offer: which section carries what. One that is not in use is left out. */
 export function publishedSections(sections: Iterable<Pick<SendSection, 'source' | 'transceiver' | 'muted'>>): PublishedSection[] {
@@ -164,21 +148,21 @@ export class Media extends Emitter<MediaEvents> {
 
   private addSend(source: Source): SendSection {
     const kind = kindOf(source);
-    const transceiver = source === 'camera' ? this.addCamera() : this.pc.addTransceiver(kind, sendInit(source));
-    const canLayer = source !== 'camera' || isLayered(transceiver);
+    const transceiver = kind === 'audio' ? this.pc.addTransceiver(kind, { direction: 'sendonly' }) : this.addVideo(source);
+    const canLayer = kind === 'audio' || isLayered(transceiver);
     transceiver.setCodecPreferences(sendCodecs(kind, RTCRtpSender.getCapabilities(kind)?.codecs ?? [], canLayer));
-    const section = { source, transceiver, local: this.local(source), muted: true, inUse: true };
+    const section = { source, transceiver, local: this.local(source), sender: new TrackSender(transceiver.sender, kind), muted: true, inUse: true };
     this.sends.push(section);
     return section;
   }
 
-  /** Three layers in time, where the browser knows how to be asked for them: the server may then halve the frame rate. */
-  private addCamera(): RTCRtpTransceiver {
-    const layered = CAMERA_ENCODINGS.map((encoding) => ({ ...encoding, scalabilityMode: 'L1T3' }));
+  /** With layers in time, where the browser knows how to be asked for them: three of a camera, so that the server may halve the frame rate. */
+  private addVideo(source: Source): RTCRtpTransceiver {
+    const [encodings, scalabilityMode] = source === 'camera' ? [CAMERA_ENCODINGS, 'L1T3'] : [SCREEN_ENCODINGS, 'L1T1'];
     try {
-      return this.pc.addTransceiver('video', { direction: 'sendonly', sendEncodings: layered });
+      return this.pc.addTransceiver('video', { direction: 'sendonly', sendEncodings: encodings.map((encoding) => ({ ...encoding, scalabilityMode })) });
     } catch {
-      return this.pc.addTransceiver('video', { direction: 'sendonly', sendEncodings: CAMERA_ENCODINGS });
+      return this.pc.addTransceiver('video', { direction: 'sendonly', sendEncodings: encodings });
     }
   }
 
@@ -202,10 +186,6 @@ export class Media extends Emitter<MediaEvents> {
     if (this.pc.connectionState === 'connected') this.emit('connected');
     if (this.pc.connectionState === 'failed' && this.pc.iceConnectionState !== 'failed') this.emit('failed');
   }
-}
-
-function sendInit(source: Source): RTCRtpTransceiverInit {
-  return source === 'screen' ? { direction: 'sendonly', sendEncodings: SCREEN_ENCODINGS } : { direction: 'sendonly' };
 }
 
 /** Whether the browser took the wish for layers in time; one that does not know it leaves it out. */

@@ -1,11 +1,11 @@
 import type { Participant as ParticipantInfo, Publishable, Rights, Source } from './protocol.gen.ts';
 import type { Publisher } from './publisher.ts';
-import type { LocalTrack, RemoteTrack, TrackPublication } from './track.ts';
+import type { LocalTrackPublication, RemoteTrackPublication, TrackPublication } from './track.ts';
 
 const EVERYTHING: readonly Publishable[] = ['camera', 'microphone', 'screen'];
 
 /** Somebody in the room. */
-export class Participant<T extends RemoteTrack | LocalTrack = RemoteTrack | LocalTrack> {
+export class Participant<T extends TrackPublication = TrackPublication> {
   /** The number by which everything in the room names them. */
   number = 0;
   /** Unique in the room. */
@@ -25,14 +25,14 @@ export class Participant<T extends RemoteTrack | LocalTrack = RemoteTrack | Loca
   /** Loudness from 0 to 1; 0 while silent. */
   audioLevel = 0;
   /** By the track's number. */
-  readonly publications = new Map<number, TrackPublication<T>>();
+  readonly publications = new Map<number, T>();
 
   get isSpeaking(): boolean {
     return this.audioLevel > 0;
   }
 
   /** The publication of a source, if there is one. */
-  publication(source: Source): TrackPublication<T> | undefined {
+  publication(source: Source): T | undefined {
     for (const publication of this.publications.values()) if (publication.source === source) return publication;
     return undefined;
   }
@@ -51,10 +51,10 @@ export class Participant<T extends RemoteTrack | LocalTrack = RemoteTrack | Loca
 }
 
 /** Somebody else. */
-export class RemoteParticipant extends Participant<RemoteTrack> {}
+export class RemoteParticipant extends Participant<RemoteTrackPublication> {}
 
 /** Oneself. */
-export class LocalParticipant extends Participant<LocalTrack> {
+export class LocalParticipant extends Participant<LocalTrackPublication> {
   /** What one may receive and moderate, as the server said; for what one may publish ask `canPublish`. */
   rights: Readonly<Rights> = { publish: [], subscribe: true, moderate: false };
   /** What the room's settings let everybody publish; kept by the room. */

@@ -36,6 +36,23 @@ export type View = { "mode": "auto",
   /** Numbers of tracks. */
   tracks: Array<number>, };
 
+/** What a client wants to see in one of its video slots, as the page shows it. */
+export type Wish = {
+  /** The slot's `a=mid`. */
+  mid: string,
+  /** The track that is meant. If the slot shows another one by now, the wish is void. */
+  track: number,
+  /** Width of the picture on the screen in device pixels; absent: any. */
+  width?: number,
+  /** Its height; absent: any. */
+  height?: number,
+  /** Whether it is in sight. What is not is not sent. */
+  visible: boolean,
+  /** Which slots come first when not everything fits: the higher. Shared screens and pinned tracks come before all others. */
+  priority: number,
+  /** Not wanted for now, though in sight. */
+  paused: boolean, };
+
 /** What a client says. `id` is chosen by the client and comes back in the answer. */
 export type ClientMessage = { "type": "join",
   /** Comes back in the answer. */
@@ -77,7 +94,13 @@ export type ClientMessage = { "type": "join",
   /** Comes back in the answer. */
   id: number,
   /** The choice. */
-  view: View, } | { "type": "chat",
+  view: View, } | { "type": "wishes",
+  /** Comes back in the answer. */
+  id: number,
+  /** Those that changed. */
+  slots: Array<Wish>, } | { "type": "layers",
+  /** Comes back in the answer. */
+  id: number, } | { "type": "chat",
   /** Comes back in the answer. */
   id: number,
   /** 1 to 2,000 characters. */
@@ -193,7 +216,7 @@ export type SectionTrack = {
   track: number, };
 
 /** Why a slot shows nothing. */
-export type SlotReason = "codec" | "muted";
+export type SlotReason = "codec" | "muted" | "bandwidth" | "paused";
 
 /** What one receive section of the client shows. */
 export type Slot = {
@@ -207,6 +230,44 @@ export type Slot = {
   first_timestamp?: number,
   /** Why nothing is sent although there is a track. */
   reason?: SlotReason, };
+
+/** One layer of a track. */
+export type Layer = {
+  /** Simulcast encoding or spatial layer, 0 the smallest. */
+  spatial: number,
+  /** Temporal layer, 0 the slowest. */
+  temporal: number,
+  /** Width of its picture, once it is known. */
+  width?: number,
+  /** Its height. */
+  height?: number,
+  /** What it takes, in kbit/s. */
+  kbps: number, };
+
+/** Why no better layer is sent. */
+export type LayerLimit = "bandwidth" | "not_published" | "size" | "paused" | "codec" | "muted";
+
+/** What is sent in one slot. */
+export type SlotLayers = {
+  /** The slot's `a=mid`. */
+  mid: string,
+  /** The track. */
+  track: number,
+  /** Its codec, once it is known. */
+  codec?: string,
+  /** What is sent; absent: nothing. */
+  sent?: Layer,
+  /** What would be sent if the network carried everything; absent: nothing is wanted or known. */
+  wished?: Layer,
+  /** Why it is not the publisher's best; absent: it is. */
+  limit?: LayerLimit, };
+
+/** Which encodings of an own track anybody watches. */
+export type TrackEncodings = {
+  /** The track. */
+  track: number,
+  /** For each encoding in the order of the offer's rids (one where there are none): whether it is to be sent. */
+  active: Array<boolean>, };
 
 /** Somebody who is speaking. */
 export type Speaker = {
@@ -333,7 +394,15 @@ export type ServerMessage = { "type": "joined",
   /** What. */
   event: RoomEvent, } | { "type": "slots",
   /** Only those that changed. */
-  slots: Array<Slot>, } | { "type": "speakers",
+  slots: Array<Slot>, } | { "type": "layers",
+  /** Of the request. */
+  id: number,
+  /** What the way to this client is estimated to carry, in kbit/s; absent: not known yet. */
+  estimate_kbps?: number,
+  /** Every slot with a source. */
+  slots: Array<SlotLayers>, } | { "type": "encodings",
+  /** Only those that changed. */
+  tracks: Array<TrackEncodings>, } | { "type": "speakers",
   /** All of them; empty: silence. */
   speakers: Array<Speaker>, } | { "type": "closed",
   /** Why. */

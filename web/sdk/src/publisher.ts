@@ -1,10 +1,10 @@
 import { captureCamera, captureMicrophone, captureScreen } from './capture.ts';
 import { Emitter } from './emitter.ts';
 import type { Link } from './link.ts';
-import { fitLayers, type Media, type SendSection } from './media.ts';
+import type { Media, SendSection } from './media.ts';
 import { Negotiator } from './negotiator.ts';
-import type { PublishedSection, SectionTrack, Source } from './protocol.gen.ts';
-import { failure, isLost, SignalError, type ClientRequest } from './signal.ts';
+import type { PublishedSection, SectionTrack, Source, TrackEncodings } from './protocol.gen.ts';
+import { failure, isLost, SignalError, warn, type ClientRequest } from './signal.ts';
 import { LocalTrack, TrackPublication, type LocalTrackPublication } from './track.ts';
 
 export interface PublisherEvents {
@@ -40,6 +40,8 @@ export class Publisher extends Emitter<PublisherEvents> {
   private readonly negotiator = new Negotiator(() => this.negotiate());
   private readonly publications = new Map<number, LocalTrackPublication>();
   private readonly told = new Map<number, Told>();
+  /** Which encodings of which track anybody watches; also of tracks whose numbers come in an answer that is still on its way. */
+  private readonly watched = new Map<number, boolean[]>();
   /** What is captured for each source; outlives the peer connection. */
   private readonly locals = new Map<Source, LocalTrack>();
   /** Work on one source is done in order; different sources do not wait for each other: a question for a screen may stay open for long. */
@@ -75,6 +77,7 @@ export class Publisher extends Emitter<PublisherEvents> {
     const before = this.connection?.media;
     // Another participation counts its tracks anew.
     for (const publication of [...this.publications.values()]) this.forget(publication);
+    this.watched.clear();
     this.connection = { link, media };
     if (before) this.catchUp(before, media);
     this.applyNumbers(tracks, offered);
@@ -129,6 +132,7 @@ export class Publisher extends Emitter<PublisherEvents> {
     this.connection = undefined;
     this.publications.clear();
     this.told.clear();
+    this.watched.clear();
     this.gate?.fail(failure('left'));
     this.gate = undefined;
   }
@@ -219,6 +223,15 @@ export class Publisher extends Emitter<PublisherEvents> {
     this.emit('muted', publication, by);
   }
 
+  /** The server says which encodings of one's own tracks anybody watches: the others are not sent. */
+  handleEncodings(tracks: TrackEncodings[]): void {
+    for (const { track, active } of tracks) {
+      this.watched.set(track, active);
+      const publication = this.publications.get(track);
+      if (publication) this.applyWatched(publication);
+    }
+  }
+
   /** The server ended one's own track. */
   handleUnpublished(number: number): void {
     const publication = this.publications.get(number);
@@ -286,8 +299,7 @@ export class Publisher extends Emitter<PublisherEvents> {
   /** Puts a captured track into a section. A device that goes away by itself counts as turned off. */
   private async fill(section: SendSection, track: MediaStreamTrack): Promise<void> {
     try {
-      await section.transceiver.sender.replaceTrack(track);
-      if (section.source === 'camera') await fitLayers(section.transceiver.sender, track);
+      await section.sender.replaceTrack(track);
     } catch (error) {
       release(track);
       throw error;
@@ -308,7 +320,7 @@ export class Publisher extends Emitter<PublisherEvents> {
     release(section.local.mediaStreamTrack);
     section.local.replace(undefined);
     section.muted = true;
-    await section.transceiver.sender.replaceTrack(null);
+    await section.sender.replaceTrack(null);
   }
 
   /** What a moderator muted is really off. A screen is not shared while nobody sees it. */
@@ -327,9 +339,7 @@ export class Publisher extends Emitter<PublisherEvents> {
   /** A section of another peer connection carries what one of the old did. */
   private async copy(from: SendSection | undefined, to: SendSection): Promise<void> {
     to.muted = from?.muted ?? true;
-    const track = to.local.mediaStreamTrack ?? null;
-    await to.transceiver.sender.replaceTrack(track);
-    if (track && to.source === 'camera') await fitLayers(to.transceiver.sender, track);
+    await to.sender.replaceTrack(to.local.mediaStreamTrack ?? null);
   }
 
   /** What changed between the offer of a new peer connection and its answer. */
@@ -337,7 +347,7 @@ export class Publisher extends Emitter<PublisherEvents> {
     for (const section of media.sends) {
       const old = before.send(section.source);
       if (!old) media.closeSend(section);
-      else if (old.muted !== section.muted || section.transceiver.sender.track !== (section.local.mediaStreamTrack ?? null)) void this.copy(old, section).catch(warn);
+      else if (old.muted !== section.muted || section.sender.track !== (section.local.mediaStreamTrack ?? null)) void this.copy(old, section).catch(warn);
     }
     for (const old of before.sends) {
       const isMissing = old.inUse && !media.send(old.source);
@@ -387,6 +397,7 @@ export class Publisher extends Emitter<PublisherEvents> {
       this.publications.set(track, publication);
       const muted = offered.find((section) => section.mid === mid)?.muted ?? false;
       this.told.set(track, { muted, echoes: [] });
+      this.applyWatched(publication);
       this.emit('published', publication);
       if (muted !== section.muted) void this.tell(publication).catch(warn);
     }
@@ -396,9 +407,16 @@ export class Publisher extends Emitter<PublisherEvents> {
     return this.connection?.media.sends.find(({ transceiver }) => transceiver.mid === mid)?.source;
   }
 
+  /** Of a track of which nothing was said, everything is watched. */
+  private applyWatched({ number, source }: LocalTrackPublication): void {
+    // What a browser cannot stop, it goes on sending.
+    this.section(source)?.sender.watch(this.watched.get(number) ?? []).catch(warn);
+  }
+
   private forget(publication: LocalTrackPublication): void {
     this.publications.delete(publication.number);
     this.told.delete(publication.number);
+    this.watched.delete(publication.number);
     this.emit('unpublished', publication);
   }
 
@@ -425,10 +443,4 @@ export class Publisher extends Emitter<PublisherEvents> {
 /** Turns a device off. */
 function release(track: MediaStreamTrack | undefined): void {
   track?.stop();
-}
-
-/** For work that nobody waits for. What was lost with a connection is repeated when another one stands. */
-export function warn(error: unknown): void {
-  if (isLost(error) || (error instanceof SignalError && error.code === 'left')) return;
-  console.warn('ninefold:', error instanceof Error ? error.message : error);
 }

@@ -1,36 +1,19 @@
 import { AudioPlayback } from './audio.ts';
 import { Emitter } from './emitter.ts';
 import type { ConnectionState, RoomEvents, Trouble } from './events.ts';
-import { DEFAULT_SLOTS, type SlotCounts } from './media.ts';
+import { DEFAULT_SLOTS } from './media.ts';
+import type { ConnectOptions, RoomLayers, RoomOptions } from './options.ts';
 import { LocalParticipant, type Participant, type RemoteParticipant } from './participant.ts';
-import type { LeaveReason, Publishable, Role, RoomMode, Settings, Slot, Waiting } from './protocol.gen.ts';
-import { Publisher, warn } from './publisher.ts';
-import { Backoff, DEFAULT_RECONNECT_POLICY, type ReconnectPolicy } from './reconnect.ts';
+import type { LeaveReason, Publishable, RoomMode, Settings, Slot, Waiting } from './protocol.gen.ts';
+import { Publisher } from './publisher.ts';
+import { Backoff, DEFAULT_RECONNECT_POLICY } from './reconnect.ts';
 import { Roster } from './roster.ts';
-import { failure, isDefinite, SignalError, type Joined } from './signal.ts';
+import { failure, isDefinite, SignalError, warn, type Joined } from './signal.ts';
 import { SlotTable } from './slots.ts';
 import type { RemoteTrackPublication } from './track.ts';
 import { ViewSender } from './view.ts';
 import { PageWatch, Visit } from './visit.ts';
-
-export interface ConnectOptions {
-  /** The room's name. */
-  room: string;
-  /** One's own display name; viewers may leave it out. */
-  name?: string;
-  role?: Role;
-  /** Free text for the application, shown to everybody. */
-  metadata?: string;
-  /** The room's mode, if this join begins it. */
-  mode?: RoomMode;
-  /** An access token, or what gets one: it is asked again when a lost room has to be joined anew. */
-  token?: string | (() => string | Promise<string>);
-  /** What is captured already, a camera, a microphone or both; the room stops them when it ends. */
-  tracks?: MediaStreamTrack[];
-  slots?: SlotCounts;
-  /** When to try again after the connection was lost. */
-  reconnectPolicy?: ReconnectPolicy;
-}
+import { WishSender, type Wanted } from './wishes.ts';
 
 /** What `simulate` can break: signalling, the way of media, or both for good. */
 export type Scenario = 'signal-drop' | 'ice-fail' | 'node-failure';
@@ -70,6 +53,11 @@ export class Room extends Emitter<RoomEvents> {
   private readonly slots = new SlotTable();
   private readonly audio = new AudioPlayback(() => this.emit('AudioPlaybackStatusChanged'));
   private readonly view = new ViewSender((view) => void this.visit?.link.request({ type: 'view', view }).catch(warn));
+  private readonly wishes = new WishSender({
+    wanted: (track) => this.wantedOf(track),
+    send: (slots) => this.publisher.request({ type: 'wishes', slots }),
+  });
+  private asking: Promise<RoomLayers> | undefined;
   private readonly page = new PageWatch({
     leave: () => this.disconnect(),
     freeze: () => this.freeze(),
@@ -78,9 +66,17 @@ export class Room extends Emitter<RoomEvents> {
     networkDoubted: () => this.probe(),
   });
 
-  constructor() {
+  constructor({ adaptiveStream = true }: RoomOptions = {}) {
     super();
-    this.roster = new Roster(new LocalParticipant(this.publisher), this, this.publisher);
+    this.roster = new Roster(new LocalParticipant(this.publisher), this, this.publisher, {
+      adaptive: adaptiveStream,
+      handlePublished: (track) => {
+        this.bind(track, this.slots.of(track));
+        this.wishes.update();
+      },
+      handleWished: () => this.wishes.update(),
+      layersOf: async (track) => (await this.layers()).slots.find((slot) => slot.track === track),
+    });
     this.publisher.allows = (source) => this.localParticipant.canPublish(source);
     this.publisher.on('published', (publication) => this.roster.addLocal(publication));
     this.publisher.on('unpublished', (publication) => this.roster.removeLocal(publication));
@@ -89,7 +85,6 @@ export class Room extends Emitter<RoomEvents> {
       if (publication.muted) this.emit('TrackMuted', publication, this.localParticipant, moderator);
       else this.emit('TrackUnmuted', publication, this.localParticipant);
     });
-    this.roster.onPublished = (number) => this.bind(number, this.slots.of(number));
   }
 
   get name(): string {
@@ -184,6 +179,12 @@ export class Room extends Emitter<RoomEvents> {
     if (this.visit) this.view.set(tracks);
   }
 
+  /** What is sent in the slots, and why it is not more. Who asks while an answer is on its way shares it; once a second is often enough. */
+  layers(): Promise<RoomLayers> {
+    this.asking ??= this.askLayers().finally(() => (this.asking = undefined));
+    return this.asking;
+  }
+
   /** The peer connection's statistics. */
   async getStats(): Promise<RTCStatsReport | undefined> {
     return this.visit?.media.pc.getStats();
@@ -244,6 +245,12 @@ export class Room extends Emitter<RoomEvents> {
     }
   }
 
+  private async askLayers(): Promise<RoomLayers> {
+    if (!this.visit) throw failure('disconnected');
+    const { estimate_kbps: estimateKbps, slots } = await this.visit.link.request({ type: 'layers' });
+    return { estimateKbps, slots };
+  }
+
   private initialSources(): ('microphone' | 'camera')[] {
     return this.options.role === 'viewer' ? [] : ['microphone', 'camera'];
   }
@@ -293,6 +300,7 @@ export class Room extends Emitter<RoomEvents> {
     this.roomMode = joined.mode;
     before?.close();
     for (const track of this.slots.clear()) this.bind(track, undefined);
+    this.wishes.reset();
     this.audio.clear();
     if (before) this.roster.reenter(joined);
     else this.roster.enter(joined);
@@ -304,6 +312,7 @@ export class Room extends Emitter<RoomEvents> {
     const isCurrent = () => this.visit === visit;
     link.on('event', (seq, event) => this.roster.apply(seq, event));
     link.on('slots', (news) => this.applySlots(news));
+    link.on('encodings', (tracks) => isCurrent() && this.publisher.handleEncodings(tracks));
     link.on('speakers', (speakers) => this.roster.applySpeakers(speakers));
     link.on('waiting', () => this.emit('Waiting'));
     link.on('lost', () => isCurrent() && this.handleSignalLost());
@@ -339,6 +348,7 @@ export class Room extends Emitter<RoomEvents> {
   private handleResumed(visit: Visit): void {
     this.publisher.resume();
     this.view.repeat();
+    this.wishes.repeat();
     this.calm('signal');
     visit.ice.hurry();
   }
@@ -418,6 +428,12 @@ export class Room extends Emitter<RoomEvents> {
 
   private applySlots(news: Slot[]): void {
     for (const { track, slot } of this.slots.apply(news)) this.bind(track, slot);
+    this.wishes.apply(news);
+  }
+
+  private wantedOf(track: number): Wanted | undefined {
+    const publication = this.roster.find(track)?.publication;
+    return publication?.kind === 'video' ? publication.track.wish.wanted : undefined;
   }
 
   /** Tells a track of its slot. A slot may name a track before the roster does: it is bound when the roster has it. */
@@ -425,10 +441,11 @@ export class Room extends Emitter<RoomEvents> {
     const found = this.roster.find(number);
     if (!found) return;
     const { publication, participant } = found;
-    const before = publication.track.subscribed;
-    publication.track.update(slot && this.visit?.media.receive(slot.mid)?.stream, slot);
-    const after = publication.track.subscribed;
-    if (before !== after) this.emit(after ? 'TrackSubscribed' : 'TrackUnsubscribed', publication, participant);
+    const { track } = publication;
+    const { subscribed, reason } = track;
+    track.update(slot && this.visit?.media.receive(slot.mid)?.stream, slot);
+    if (subscribed !== track.subscribed) this.emit(track.subscribed ? 'TrackSubscribed' : 'TrackUnsubscribed', publication, participant);
+    if (reason !== track.reason) this.emit('TrackStreamStateChanged', publication, participant);
   }
 
   private trouble(what: Trouble): void {
@@ -457,6 +474,7 @@ export class Room extends Emitter<RoomEvents> {
     this.publisher.stop();
     this.audio.clear();
     this.view.reset();
+    this.wishes.reset();
     this.slots.clear();
     this.roster.clear();
     this.troubles.clear();

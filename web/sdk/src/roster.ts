@@ -1,14 +1,25 @@
 import type { Emitter } from './emitter.ts';
 import type { RoomEvents } from './events.ts';
 import { RemoteParticipant, type LocalParticipant, type Participant } from './participant.ts';
-import type { LeaveReason, Participant as ParticipantInfo, Publishable, RoomEvent, Settings, Speaker, Track, Waiting } from './protocol.gen.ts';
+import type { LeaveReason, Participant as ParticipantInfo, Publishable, RoomEvent, Settings, SlotLayers, Speaker, Track, Waiting } from './protocol.gen.ts';
 import type { Joined } from './signal.ts';
-import { kindOf, RemoteTrack, TrackPublication, type LocalTrackPublication, type RemoteTrackPublication } from './track.ts';
+import { kindOf, RemoteTrack, RemoteTrackPublication, type LocalTrackPublication } from './track.ts';
 
 /** What is done to one's own tracks from elsewhere. */
 export interface OwnTracks {
   handleMuted(track: number, muted: boolean, by: number | undefined): void;
   handleUnpublished(track: number): void;
+}
+
+/** What the tracks of others need of the room. */
+export interface RemoteTracks {
+  /** Whether elements say how they are wanted. */
+  adaptive: boolean;
+  /** There is one more; called before anybody else hears of it. */
+  handlePublished(track: number): void;
+  /** One is wanted in another way. */
+  handleWished(): void;
+  layersOf(track: number): Promise<SlotLayers | undefined>;
 }
 
 const OPEN: Settings = { locked: false, lobby: false, publish: ['camera', 'microphone', 'screen'] };
@@ -22,16 +33,16 @@ export class Roster {
   viewers = 0;
   settings: Settings = OPEN;
   lobby: Waiting[] = [];
-  /** Called for each new remote track, before anybody else hears of it. */
-  onPublished: (track: number) => void = () => {};
   private readonly room: Emitter<RoomEvents>;
   private readonly own: OwnTracks;
+  private readonly theirs: RemoteTracks;
   private seq = 0;
 
-  constructor(local: LocalParticipant, room: Emitter<RoomEvents>, own: OwnTracks) {
+  constructor(local: LocalParticipant, room: Emitter<RoomEvents>, own: OwnTracks, theirs: RemoteTracks) {
     this.local = local;
     this.room = room;
     this.own = own;
+    this.theirs = theirs;
   }
 
   /** The picture at the first join. */
@@ -278,10 +289,15 @@ export class Roster {
   }
 
   private addTrack(participant: RemoteParticipant, { track: number, source, muted }: Track): RemoteTrackPublication {
-    const track = new RemoteTrack(kindOf(source), () => this.room.emit('TrackShownChanged', publication, participant));
-    const publication = new TrackPublication(number, source, muted, track);
+    const { theirs, room } = this;
+    const track = new RemoteTrack(kindOf(source), {
+      adaptive: theirs.adaptive,
+      shown: () => room.emit('TrackShownChanged', publication, participant),
+      wished: () => theirs.handleWished(),
+    });
+    const publication = new RemoteTrackPublication(number, source, muted, track, () => theirs.layersOf(number));
     participant.publications.set(number, publication);
-    this.onPublished(number);
+    theirs.handlePublished(number);
     return publication;
   }
 

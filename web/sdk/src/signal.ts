@@ -1,5 +1,5 @@
 import { Emitter } from './emitter.ts';
-import type { ClientMessage, ErrorBody, LeaveReason, RoomEvent, ServerMessage, Slot, Speaker } from './protocol.gen.ts';
+import type { ClientMessage, ErrorBody, LeaveReason, RoomEvent, ServerMessage, Slot, Speaker, TrackEncodings } from './protocol.gen.ts';
 
 /**
  * A request that the server refused, with its stable code; or that could not be answered: `disconnected` (the connection was lost), `timeout`,
@@ -20,6 +20,12 @@ export function isLost(error: unknown): boolean {
   return error instanceof SignalError && ['disconnected', 'timeout', 'unreachable'].includes(error.code);
 }
 
+/** For work that nobody waits for. What was lost with a connection is repeated when another one stands. */
+export function warn(error: unknown): void {
+  if (isLost(error) || (error instanceof SignalError && error.code === 'left')) return;
+  console.warn('ninefold:', error instanceof Error ? error.message : error);
+}
+
 /** What may be otherwise at the next attempt. */
 const TRANSIENT = ['disconnected', 'timeout', 'unreachable', 'left', 'stopping', 'server_error', 'too_many_requests', 'too_many_sockets', 'join_timeout'];
 
@@ -31,9 +37,10 @@ export function isDefinite(error: unknown): error is SignalError {
 type WithoutId<T> = T extends unknown ? Omit<T, 'id'> : never;
 /** What may be asked; the `id` is added on the way. */
 export type ClientRequest = WithoutId<Exclude<ClientMessage, { type: 'leave' }>>;
-type Reply = Extract<ServerMessage, { type: 'joined' | 'answered' | 'resumed' | 'done' }>;
+type Reply = Extract<ServerMessage, { type: 'joined' | 'answered' | 'resumed' | 'done' | 'layers' }>;
 export type Joined = Extract<Reply, { type: 'joined' }>;
 type Answered = Extract<Reply, { type: 'answered' }>;
+export type Layers = Extract<Reply, { type: 'layers' }>;
 
 interface Pending {
   resolve(reply: Reply): void;
@@ -44,6 +51,7 @@ interface Pending {
 export interface SignalEvents {
   event: [seq: number, event: RoomEvent];
   slots: [slots: Slot[]];
+  encodings: [tracks: TrackEncodings[]];
   speakers: [speakers: Speaker[]];
   /** The join waits in the lobby. */
   waiting: [];
@@ -97,6 +105,7 @@ export class Signal extends Emitter<SignalEvents> {
   /** Sends a request; resolves with its answer, rejects with the server's error. One that is not answered in time means that the connection is dead. */
   request(message: Extract<ClientRequest, { type: 'join' }>): Promise<Joined>;
   request(message: Extract<ClientRequest, { type: 'offer' }>): Promise<Answered>;
+  request(message: Extract<ClientRequest, { type: 'layers' }>): Promise<Layers>;
   request(message: ClientRequest, timeoutMs?: number): Promise<Reply>;
   request(message: ClientRequest, timeoutMs = REQUEST_TIMEOUT_MS): Promise<Reply> {
     if (this.closed || !this.open) return Promise.reject(failure('disconnected'));
@@ -136,6 +145,7 @@ export class Signal extends Emitter<SignalEvents> {
       case 'answered':
       case 'resumed':
       case 'done':
+      case 'layers':
         return this.settle(message.id)?.resolve(message);
       case 'error':
         return this.fail(message.id, message.error);
@@ -147,6 +157,8 @@ export class Signal extends Emitter<SignalEvents> {
         return this.emit('event', message.seq, message.event);
       case 'slots':
         return this.emit('slots', message.slots);
+      case 'encodings':
+        return this.emit('encodings', message.tracks);
       case 'speakers':
         return this.emit('speakers', message.speakers);
       case 'closed':

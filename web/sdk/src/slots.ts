@@ -7,6 +7,8 @@
  *     slots: track 7                   slots: track 7, from 9000          frame 9000 or later
  *     ───────────────► waiting ──────────────────────────► armed ─────────────────────────► shown
  *
+ * When its source is not sent for a while, a shown picture is held: it is still the track's own, but not a live one. It gives way to the next.
+ *
  * Everything here is pure: no element, no connection, no clock.
  */
 import type { Slot } from './protocol.gen.ts';
@@ -20,25 +22,41 @@ export function atOrPast(timestamp: number, first: number): boolean {
 export class Reveal {
   private first: number | undefined;
   private last: number | undefined;
-  private seen = false;
+  private state: 'hidden' | 'held' | 'shown' = 'hidden';
 
-  /** Whether the element shows a picture of its track. */
+  get picture(): 'hidden' | 'held' | 'shown' {
+    return this.state;
+  }
+
+  /** Whether the element shows a live picture of its track. */
   get shown(): boolean {
-    return this.seen;
+    return this.state === 'shown';
+  }
+
+  /** The source stays, but is not sent for now. */
+  hold(): void {
+    this.first = undefined;
+    if (this.shown) this.state = 'held';
+  }
+
+  /** Nothing of the source is to be seen. */
+  hide(): void {
+    this.first = undefined;
+    this.state = 'hidden';
   }
 
   /** The source's first timestamp, or undefined while it is unknown. A new one begins anew: another source may have been in between. */
   expect(first: number | undefined): void {
     if (first === this.first && first !== undefined) return;
     this.first = first;
-    this.seen = first !== undefined && this.last !== undefined && atOrPast(this.last, first);
+    if (first !== undefined && this.last !== undefined && atOrPast(this.last, first)) this.state = 'shown';
+    else if (this.shown) this.state = 'hidden';
   }
 
   /** A frame was presented; its timestamp is undefined where the browser does not tell it: then the first frame after the news has to do. */
   frame(timestamp: number | undefined): void {
     this.last = timestamp;
-    if (this.first === undefined || this.seen) return;
-    this.seen = timestamp === undefined || atOrPast(timestamp, this.first);
+    if (this.first !== undefined && (timestamp === undefined || atOrPast(timestamp, this.first))) this.state = 'shown';
   }
 }
 

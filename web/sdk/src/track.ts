@@ -1,5 +1,7 @@
-import type { Slot, Source } from './protocol.gen.ts';
+import type { Slot, SlotLayers, Source } from './protocol.gen.ts';
+import { ElementSight } from './sight.ts';
 import { Reveal } from './slots.ts';
+import { TrackWish } from './wishes.ts';
 
 /** What kind of media a source is. */
 export function kindOf(source: Source): 'audio' | 'video' {
@@ -33,7 +35,36 @@ export class TrackPublication<T extends RemoteTrack | LocalTrack = RemoteTrack |
   }
 }
 
-export type RemoteTrackPublication = TrackPublication<RemoteTrack>;
+/** Somebody else's track, and how one wants it. What is said of sound has no effect. */
+export class RemoteTrackPublication extends TrackPublication<RemoteTrack> {
+  private readonly askLayers: () => Promise<SlotLayers | undefined>;
+
+  constructor(number: number, source: Source, muted: boolean, track: RemoteTrack, askLayers: () => Promise<SlotLayers | undefined>) {
+    super(number, source, muted, track);
+    this.askLayers = askLayers;
+  }
+
+  /** Which tracks come first when the network does not carry all: the higher, from 0 (as all are) to 255. Screens come before all others. */
+  setPriority(priority: number): void {
+    this.track.wish.setPriority(priority);
+  }
+
+  /** False: it is not sent until it is enabled again, though it may be in sight. */
+  setEnabled(enabled: boolean): void {
+    this.track.wish.setPaused(!enabled);
+  }
+
+  /** The size in device pixels that its picture is wanted for, whatever its elements have; without one, theirs again. */
+  setSize(width?: number, height?: number): void {
+    this.track.wish.setSize(width === undefined || height === undefined ? undefined : { width, height });
+  }
+
+  /** What is sent of it, and why it is not more; undefined: it is in no slot. See `Room.layers`. */
+  layers(): Promise<SlotLayers | undefined> {
+    return this.askLayers();
+  }
+}
+
 export type LocalTrackPublication = TrackPublication<LocalTrack>;
 
 /** One's own track: what is captured now, if anything, shown in any number of elements. */
@@ -72,20 +103,33 @@ export class LocalTrack {
   }
 }
 
+export interface RemoteTrackHooks {
+  /** Whether its elements say how it is wanted. */
+  adaptive: boolean;
+  /** What an element shows is another kind of picture, or none. */
+  shown(): void;
+  /** It is wanted in another way. */
+  wished(): void;
+}
+
 /**
  * Somebody else's track. It may be attached to elements at any time; they show something while the track is in a slot, and only from the first
- * frame on that is its own (see `slots.ts`). An element has `data-shown="true"` while it shows a picture of this track.
+ * frame on that is its own (see `slots.ts`). An element has `data-shown="true"` while it shows a live picture of this track, and `"held"` while it
+ * shows the last one because nothing is sent for now.
  */
 export class RemoteTrack {
   readonly kind: 'audio' | 'video';
+  /** How it is wanted; the room tells the server. */
+  readonly wish: TrackWish;
   private slot: Slot | undefined;
   private stream: MediaStream | undefined;
   private readonly elements = new Map<HTMLVideoElement, ElementView>();
-  private readonly changed: () => void;
+  private readonly hooks: RemoteTrackHooks;
 
-  constructor(kind: 'audio' | 'video', changed: () => void = () => {}) {
+  constructor(kind: 'audio' | 'video', hooks: RemoteTrackHooks) {
     this.kind = kind;
-    this.changed = changed;
+    this.hooks = hooks;
+    this.wish = new TrackWish(hooks.wished);
   }
 
   /** Whether the server sends it: it is in a slot, and nothing hinders it. */
@@ -103,7 +147,7 @@ export class RemoteTrack {
     return this.stream?.getTracks()[0];
   }
 
-  /** Whether an attached element shows a picture of this track. */
+  /** Whether an attached element shows a live picture of this track. */
   get shown(): boolean {
     return [...this.elements.values()].some((view) => view.shown);
   }
@@ -112,14 +156,16 @@ export class RemoteTrack {
   attach(element: HTMLVideoElement): void {
     if (this.kind === 'audio') throw new TypeError('The room plays audio tracks itself.');
     if (this.elements.has(element)) return;
-    const view = new ElementView(element, this.changed);
+    const view = new ElementView(element, this.hooks.shown);
+    if (this.hooks.adaptive) view.watchSight(this.wish);
     this.elements.set(element, view);
     view.update(this.stream, this.slot);
   }
 
   detach(element: HTMLVideoElement): void {
-    this.elements.get(element)?.stop();
+    this.elements.get(element)?.end();
     this.elements.delete(element);
+    this.wish.lose(element);
   }
 
   /** News of the track's slot, with the stream of that slot; for the room. */
@@ -134,6 +180,7 @@ export class RemoteTrack {
 class ElementView {
   private reveal = new Reveal();
   private waiting: number | undefined;
+  private sight: ElementSight | undefined;
   private readonly element: HTMLVideoElement;
   private readonly changed: () => void;
 
@@ -155,7 +202,7 @@ class ElementView {
       this.element.srcObject = stream;
       play(this.element);
     }
-    this.reveal.expect(slot.reason === undefined ? slot.first_timestamp : undefined);
+    this.follow(slot);
     this.mark();
     if (!this.shown) this.watch();
   }
@@ -166,6 +213,31 @@ class ElementView {
     this.reveal = new Reveal();
     this.mark();
     clear(this.element);
+  }
+
+  /** Says what is seen of the element from now on. */
+  watchSight(wish: TrackWish): void {
+    const { element } = this;
+    wish.see(element, undefined);
+    this.sight = new ElementSight(element, (sight) => wish.see(element, sight));
+  }
+
+  end(): void {
+    this.sight?.stop();
+    this.stop();
+  }
+
+  private follow({ reason, first_timestamp }: Slot): void {
+    switch (reason) {
+      case undefined:
+        return this.reveal.expect(first_timestamp);
+      case 'bandwidth':
+      case 'paused':
+        return this.reveal.hold();
+      case 'muted':
+      case 'codec':
+        return this.reveal.hide();
+    }
   }
 
   private watch(): void {
@@ -189,12 +261,14 @@ class ElementView {
   }
 
   private mark(): void {
-    const shown = String(this.shown);
+    const shown = MARKS[this.reveal.picture];
     if (this.element.dataset.shown === shown) return;
     this.element.dataset.shown = shown;
     this.changed();
   }
 }
+
+const MARKS = { shown: 'true', held: 'held', hidden: 'false' };
 
 function clear(element: HTMLMediaElement): void {
   element.dataset.shown = 'false';

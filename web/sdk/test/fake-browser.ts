@@ -27,31 +27,53 @@ export class FakeTrack extends EventTarget {
   }
 }
 
-class FakeSender {
+export class FakeSender {
   track: MediaStreamTrack | null = null;
+  /** Each of them was set at once, as browsers want it. */
+  overlapped = false;
+  /** How many of the next changes fail, as in a negotiation. */
+  failures = 0;
+  changes = 0;
+  private encodings: RTCRtpEncodingParameters[];
+  private busy = false;
+
+  constructor(encodings: RTCRtpEncodingParameters[] = [{}]) {
+    this.encodings = encodings;
+  }
 
   replaceTrack(track: MediaStreamTrack | null): Promise<void> {
     this.track = track;
     return Promise.resolve();
   }
 
-  getParameters(): { encodings: object[] } {
-    return { encodings: [{}, {}, {}] };
+  getParameters(): { encodings: RTCRtpEncodingParameters[] } {
+    return { encodings: this.encodings.map((encoding) => ({ active: true, ...encoding })) };
   }
 
-  setParameters(): Promise<void> {
-    return Promise.resolve();
+  async setParameters({ encodings }: { encodings: RTCRtpEncodingParameters[] }): Promise<void> {
+    this.overlapped ||= this.busy;
+    this.busy = true;
+    this.changes++;
+    await Promise.resolve();
+    this.busy = false;
+    if (this.failures-- > 0) throw new DOMException('Something else changed them.', 'InvalidStateError');
+    this.encodings = encodings;
+  }
+
+  get active(): boolean[] {
+    return this.getParameters().encodings.map(({ active = true }) => active);
   }
 }
 
 class FakeTransceiver {
   mid: string | null = null;
   direction: RTCRtpTransceiverDirection;
-  sender = new FakeSender();
+  sender: FakeSender;
   receiver: { track: FakeTrack };
 
-  constructor(kind: 'audio' | 'video', direction: RTCRtpTransceiverDirection) {
+  constructor(kind: 'audio' | 'video', direction: RTCRtpTransceiverDirection, encodings: RTCRtpEncodingParameters[] | undefined) {
     this.direction = direction;
+    this.sender = new FakeSender(encodings);
     this.receiver = { track: new FakeTrack(kind) };
   }
 
@@ -73,8 +95,8 @@ export class FakePeerConnection extends EventTarget {
     FakePeerConnection.all.push(this);
   }
 
-  addTransceiver(kind: 'audio' | 'video', { direction = 'sendrecv' }: RTCRtpTransceiverInit): FakeTransceiver {
-    const transceiver = new FakeTransceiver(kind, direction);
+  addTransceiver(kind: 'audio' | 'video', { direction = 'sendrecv', sendEncodings }: RTCRtpTransceiverInit): FakeTransceiver {
+    const transceiver = new FakeTransceiver(kind, direction, sendEncodings);
     this.transceivers.push(transceiver);
     return transceiver;
   }
@@ -118,16 +140,73 @@ export class FakePeerConnection extends EventTarget {
     this.dispatchEvent(new Event('connectionstatechange'));
   }
 
+  /** What the sender of a track does, wherever it is. */
+  senderOf(track: FakeTrack): FakeSender {
+    const found = this.transceivers.find(({ sender }) => sender.track === track.media);
+    if (!found) throw new Error('Nobody sends it.');
+    return found.sender;
+  }
+
   /** What is sent now. */
   get sending(): (MediaStreamTrack | null)[] {
     return this.transceivers.filter(({ direction }) => direction === 'sendonly').map(({ sender }) => sender.track);
   }
 }
 
+/** Either observer of elements: what it tells is said by hand. */
+class FakeObserver {
+  static all: FakeObserver[] = [];
+  private readonly callback: (entries: { isIntersecting: boolean }[]) => void;
+  private target: unknown;
+
+  constructor(callback: (entries: { isIntersecting: boolean }[]) => void) {
+    this.callback = callback;
+    FakeObserver.all.push(this);
+  }
+
+  observe(target: unknown): void {
+    this.target = target;
+  }
+
+  disconnect(): void {
+    this.target = undefined;
+  }
+
+  static tell(target: unknown, isIntersecting: boolean): void {
+    for (const observer of FakeObserver.all) if (observer.target === target) observer.callback([{ isIntersecting }]);
+  }
+}
+
+/** A video element, laid out by hand. */
+export class FakeVideo extends EventTarget {
+  dataset: Record<string, string> = {};
+  srcObject: unknown = null;
+  muted = false;
+  clientWidth = 0;
+  clientHeight = 0;
+  videoWidth = 0;
+  videoHeight = 0;
+  objectFit = 'fill';
+  ownerDocument: unknown = globalThis.document;
+  play = () => Promise.resolve();
+  requestVideoFrameCallback = () => 1;
+  cancelVideoFrameCallback = () => {};
+
+  get media(): HTMLVideoElement {
+    return this as unknown as HTMLVideoElement;
+  }
+
+  /** Gives it a size, in sight or out of it. */
+  layOut(width: number, height: number, isIntersecting = true): void {
+    [this.clientWidth, this.clientHeight] = [width, height];
+    FakeObserver.tell(this, isIntersecting);
+  }
+}
+
 export interface FakeBrowser {
   sockets: FakeSocket[];
   peers: FakePeerConnection[];
-  window: EventTarget;
+  window: EventTarget & { devicePixelRatio: number };
   document: EventTarget & { hidden: boolean };
   /** The newest. */
   socket(): FakeSocket;
@@ -137,7 +216,7 @@ export interface FakeBrowser {
 export function installBrowser(): FakeBrowser {
   const sockets: FakeSocket[] = [];
   FakePeerConnection.all = [];
-  const window = new EventTarget();
+  const window = Object.assign(new EventTarget(), { devicePixelRatio: 1 });
   const element = () => ({ play: () => Promise.resolve(), remove: () => {}, hidden: false, muted: false, srcObject: null });
   const document = Object.assign(new EventTarget(), { hidden: false, createElement: element, body: { append: () => {} } });
   class Socket extends FakeSocket {
@@ -151,6 +230,10 @@ export function installBrowser(): FakeBrowser {
   vi.stubGlobal('RTCRtpSender', { getCapabilities: () => ({ codecs: [] }) });
   vi.stubGlobal('RTCRtpReceiver', { getCapabilities: () => ({ codecs: [] }) });
   vi.stubGlobal('MediaStream', EventTarget);
+  FakeObserver.all = [];
+  vi.stubGlobal('ResizeObserver', class extends FakeObserver {});
+  vi.stubGlobal('IntersectionObserver', FakeObserver);
+  vi.stubGlobal('getComputedStyle', ({ objectFit }: FakeVideo) => ({ objectFit }));
   vi.stubGlobal('navigator', {});
   vi.stubGlobal('window', window);
   vi.stubGlobal('document', document);

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { receiveCodecs, sendCodecs } from '../src/codecs.ts';
 import { DATA_BYTES_MAX, decodeData, encodeData } from '../src/data.ts';
-import { layerScales, publishedSections } from '../src/media.ts';
+import { publishedSections } from '../src/media.ts';
 import { socketUrl } from '../src/visit.ts';
 
 function section(source: 'camera' | 'screen', mid: string | null, direction: RTCRtpTransceiverDirection, muted = false) {
@@ -36,10 +36,6 @@ describe('codecs', () => {
     { mimeType: 'video/ulpfec' },
   ];
   const names = (codecs: { mimeType: string }[]) => codecs.map(({ mimeType }) => mimeType);
-
-  test('a small camera has fewer layers, and its best one is the whole picture', () => {
-    expect([1280, 960, 640, 480, 320].map(layerScales)).toEqual([[4, 2, 1], [4, 2, 1], [2, 1, 0], [2, 1, 0], [1, 0, 0]]);
-  });
 
   test('VP8 is sent first, and alone where layers cannot be asked for', () => {
     expect(names(sendCodecs('video', video))).toEqual(['video/VP8', 'video/VP9', 'video/H264', 'video/AV1', 'video/rtx']);

@@ -5,7 +5,7 @@ import { Emitter } from '../src/emitter.ts';
 import { LocalParticipant } from '../src/participant.ts';
 import type { Participant, RoomEvent, Track } from '../src/protocol.gen.ts';
 import { Publisher } from '../src/publisher.ts';
-import { Roster, type OwnTracks } from '../src/roster.ts';
+import { Roster, type OwnTracks, type RemoteTracks } from '../src/roster.ts';
 import type { Joined } from '../src/signal.ts';
 
 function person(participant: number, name: string, tracks: Track[] = [], identity = `guest-${participant}`): Participant {
@@ -33,6 +33,7 @@ const joined: Joined = {
 let told: string[];
 let roster: Roster;
 const own = { handleMuted: vi.fn<OwnTracks['handleMuted']>(), handleUnpublished: vi.fn<OwnTracks['handleUnpublished']>() };
+const theirs: RemoteTracks = { adaptive: false, handlePublished: () => {}, handleWished: () => {}, layersOf: () => Promise.resolve(undefined) };
 let seq: number;
 
 beforeEach(() => {
@@ -43,7 +44,7 @@ beforeEach(() => {
   const ofTracks = ['TrackPublished', 'TrackUnpublished', 'TrackMuted', 'TrackUnmuted', 'RoomSettingsChanged', 'LobbyChanged'] as const;
   for (const name of [...names, ...ofTracks]) room.on(name, () => told.push(name));
   vi.clearAllMocks();
-  roster = new Roster(new LocalParticipant(new Publisher()), room, own);
+  roster = new Roster(new LocalParticipant(new Publisher()), room, own, theirs);
   roster.enter(joined);
 });
 

@@ -56,6 +56,16 @@ describe('a picture is revealed', () => {
     expect(reveal.shown).toBe(false);
   });
 
+  test('at once when the source goes on where it was held', () => {
+    const reveal = new Reveal();
+    reveal.expect(9000);
+    reveal.frame(9000);
+    reveal.hold();
+    expect(reveal.picture).toBe('held');
+    reveal.expect(9000);
+    expect(reveal.picture).toBe('shown');
+  });
+
   test('without timestamps by the first frame after the news', () => {
     const reveal = new Reveal();
     reveal.frame(undefined);

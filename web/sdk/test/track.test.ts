@@ -34,7 +34,7 @@ const changed = vi.fn();
 beforeEach(() => {
   changed.mockClear();
   video = new FakeVideo();
-  track = new RemoteTrack('video', changed);
+  track = new RemoteTrack('video', { adaptive: false, shown: changed, wished: () => {} });
   track.attach(video as unknown as HTMLVideoElement);
 });
 
@@ -76,6 +76,36 @@ test('what is muted is hidden, and shown again from its next first frame on', ()
   expect(video.dataset.shown).toBe('false');
   video.present(900);
   expect(video.dataset.shown).toBe('true');
+});
+
+test.each(['bandwidth', 'paused'] as const)('what is not sent for now (%s) leaves its last picture, which is no live one, until the next', (reason) => {
+  track.update(stream, { mid: '5', track: 1, first_timestamp: 200 });
+  video.present(200);
+  track.update(stream, { mid: '5', track: 1, reason });
+  expect(video.dataset.shown).toBe('held');
+  expect(track.shown).toBe(false);
+  expect(track.subscribed).toBe(false);
+  // What was on its way already.
+  video.present(210);
+  track.update(stream, { mid: '5', track: 1 });
+  expect(video.dataset.shown).toBe('held');
+  track.update(stream, { mid: '5', track: 1, first_timestamp: 900 });
+  expect(video.dataset.shown).toBe('held');
+  video.present(900);
+  expect(video.dataset.shown).toBe('true');
+});
+
+test('what is muted while its picture is held is hidden', () => {
+  track.update(stream, { mid: '5', track: 1, first_timestamp: 200 });
+  video.present(200);
+  track.update(stream, { mid: '5', track: 1, reason: 'bandwidth' });
+  track.update(stream, { mid: '5', track: 1, reason: 'muted' });
+  expect(video.dataset.shown).toBe('false');
+});
+
+test('what was never shown is not held', () => {
+  track.update(stream, { mid: '5', track: 1, reason: 'paused' });
+  expect(video.dataset.shown).toBe('false');
 });
 
 test('another element waits for its own first frame', () => {

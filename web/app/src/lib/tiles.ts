@@ -44,6 +44,17 @@ export function paginate<P>(tiles: TileOf<P>[], page: number, size: number): Pag
   return { stage, tiles: pages[current] ?? [], page: current, count: pages.length };
 }
 
+/** Whom to show best of those who talk: whoever did last, and goes on leading when others join in or nobody speaks. `speakers` has the loudest first. */
+export function leadOf(lead: number | undefined, speakers: number[]): number | undefined {
+  return lead !== undefined && speakers.includes(lead) ? lead : (speakers[0] ?? lead);
+}
+
+/** How much a tile matters: the one on the stage most, then the camera of whoever leads the talk. */
+export function priorityOf(tile: TileOf<{ number: number }>, stage: TileOf<unknown> | undefined, lead: number | undefined): number {
+  if (tile === stage) return 2;
+  return tile.kind === 'camera' && tile.person.number === lead ? 1 : 0;
+}
+
 function tile<P extends { number: number }>(kind: 'camera' | 'screen', person: P, own: boolean): TileOf<P> {
   return { key: `${kind}-${person.number}`, kind, own, person };
 }

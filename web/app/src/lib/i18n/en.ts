@@ -50,6 +50,7 @@ export const en = {
   'tile.speaking': 'Speaking',
   'tile.hand': 'Hand {place}',
   'tile.codec': 'Your browser cannot play this video',
+  'tile.bandwidth': 'Paused: your network',
   'tile.away': 'Connection lost',
   'pager.label': 'Pages',
   'pager.previous': 'Previous page',

@@ -51,6 +51,7 @@ export const zhCN: Dictionary = {
   'tile.speaking': '正在说话',
   'tile.hand': '举手 {place}',
   'tile.codec': '你的浏览器无法播放此视频',
+  'tile.bandwidth': '已暂停：你的网络不佳',
   'tile.away': '连接已断开',
   'pager.label': '翻页',
   'pager.previous': '上一页',
