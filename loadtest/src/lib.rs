@@ -6,6 +6,7 @@
 //! media    made frames that say whose they are                     server   what the server says of itself (/metrics)
 //! slot     one receive section: what came, what is missing         http     requests, as small as can be
 //! seen     all that a bot has been told and has received           signal   the WebSocket
+//! wire     a bad network between clients and the server            units    `200ms`, `5%`, `500kbit`
 //! ```
 //!
 //! The wire types are those of the server (`ninefold::api::protocol`); nothing else of it is used.
@@ -20,3 +21,5 @@ pub mod seen;
 pub mod server;
 pub mod signal;
 pub mod slot;
+pub mod units;
+pub mod wire;
