@@ -329,6 +329,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_rate_is_what_arrives() {
+        let relay = echo("up.rate=2mbit up.queue=50ms").await;
+        let socket = client(&relay).await;
+        let start = Instant::now();
+        let mut arrived = (0, start, start);
+        let mut buffer = vec![0; DATAGRAM_MAX];
+        while start.elapsed() < Duration::from_secs(2) {
+            socket.send(&[0; 1_000]).await.expect("it can be sent");
+            while let Ok(length) = socket.try_recv(&mut buffer) {
+                let now = Instant::now();
+                // The first one begins it.
+                arrived = if arrived.0 == 0 { (1, now, now) } else { (arrived.0 + length - 2, arrived.1, now) };
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let rate = (arrived.0 - 1) as f64 * 8.0 / (arrived.2 - arrived.1).as_secs_f64();
+        assert!((rate / 2e6 - 1.0).abs() < 0.02, "{rate}");
+    }
+
+    #[tokio::test]
     async fn changes_and_scripts_come_while_it_runs() {
         let relay = echo("").await;
         let socket = client(&relay).await;
