@@ -40,6 +40,8 @@ pub struct BotKit {
     pub video_slots: usize,
     /// Receive slots.
     pub audio_slots: usize,
+    /// Media goes to this relay instead of the addresses that the server names.
+    pub relay: Option<SocketAddr>,
     /// Access token, where the server wants one.
     pub token: Option<String>,
     /// What an earlier participation was given to resume with; its place is taken over.
@@ -57,6 +59,7 @@ impl BotKit {
             microphone: true,
             video_slots: 4,
             audio_slots: 3,
+            relay: None,
             token: None,
             rejoin: None,
         }
@@ -357,6 +360,7 @@ impl Client {
             time: packet.header.timestamp,
             track: packet.header.csrc[0],
             owner: read.owner,
+            start: read.start,
             keyframe: read.keyframe,
             marker: packet.header.marker,
             bytes: packet.payload.len(),
