@@ -56,9 +56,9 @@ pub struct Phase {
     pub frozen_ms: f64,
     /// Between two frames, in the worst slot.
     pub longest_ms: f64,
-    /// Share of packets that did not come in their turn.
+    /// Share of video packets that did not come in their turn. Audio is not repaired.
     pub lost_before_repair: f64,
-    /// Share of packets that have not come at all by the end.
+    /// Share of video packets that have not come at all by the end.
     pub lost_after_repair: f64,
     /// What was allowed.
     #[serde(skip)]
@@ -139,13 +139,11 @@ impl Received {
                 continue; // watches nobody
             }
             all.bytes.push(slots.values().map(|slot| slot.bytes).sum());
-            for slot in slots.values_mut() {
+            for slot in slots.values_mut().filter(|slot| slot.video && slot.last.is_some()) {
                 all.packets += slot.packets;
                 all.missed += slot.missed;
                 all.lost += slot.lost();
-                if slot.video && slot.last.is_some() {
-                    all.shown.push(slot.pictures.take(now));
-                }
+                all.shown.push(slot.pictures.take(now));
             }
         }
         all

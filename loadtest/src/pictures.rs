@@ -17,6 +17,10 @@ const USUAL_FRAMES: u32 = 30;
 /// Packets behind a gap: seconds of a 3 Mbit/s stream. More: the oldest is forgotten, and its frame is not shown.
 const PARTS_MAX: usize = 2_048;
 
+/// What waits behind a gap for so long will not be repaired any more. (A browser asks for a keyframe after 0.2 to 3 s, depending on what it waits
+/// for.)
+const STUCK: Duration = Duration::from_secs(1);
+
 /// What was shown in some time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Shown {
@@ -37,6 +41,8 @@ pub struct Pictures {
     next: Option<u64>,
     /// What has come behind it.
     parts: BTreeMap<u64, Part>,
+    /// Since when nothing has come of what is behind a gap.
+    stuck_since: Option<Instant>,
     shown_at: Option<Instant>,
     usual: Option<Duration>,
     counted: Shown,
@@ -73,11 +79,21 @@ impl Pictures {
                 self.show(now);
             }
         }
+        self.stuck_since = if self.parts.is_empty() { None } else { self.stuck_since.or(Some(now)) };
+    }
+
+    /// A keyframe should be asked for, and again if none comes.
+    pub fn poll_keyframe(&mut self, now: Instant) -> bool {
+        let is_stuck = self.stuck_since.is_some_and(|since| now - since >= STUCK);
+        if is_stuck {
+            self.stuck_since = Some(now);
+        }
+        is_stuck
     }
 
     /// There is no picture that could stand still: another source, or none.
     pub fn interrupt(&mut self) {
-        self.shown_at = None;
+        (self.shown_at, self.stuck_since) = (None, None);
     }
 
     /// What was shown since this was asked last.
@@ -118,6 +134,7 @@ impl Pictures {
             self.usual = Some(self.usual.map_or(gap, |usual| (usual * (USUAL_FRAMES - 1) + gap) / USUAL_FRAMES));
         }
         self.counted.frames += 1;
+        self.stuck_since = None;
         self.shown_at = Some(now);
     }
 
@@ -227,6 +244,27 @@ mod tests {
         assert_eq!((shown.frames, shown.freezes, shown.frozen, shown.longest), (53 + 10, 1, 320 * MS, 320 * MS));
         bench.packet(106);
         assert_eq!(bench.take().frames, 0, "too late");
+    }
+
+    #[test]
+    fn a_keyframe_is_asked_for_when_no_repair_comes() {
+        let mut bench = Bench::new();
+        bench.frames(1..5);
+        bench.now += STUCK - 200 * MS;
+        assert!(!bench.pictures.poll_keyframe(bench.now));
+        bench.now += 100 * MS;
+        assert!(bench.pictures.poll_keyframe(bench.now), "nothing has been shown since the first packet");
+        assert!(!bench.pictures.poll_keyframe(bench.now), "not twice at once");
+        bench.frames(10..20);
+        bench.packet(43); // of frame 21; a packet of each is lost
+        bench.now += STUCK;
+        assert!(bench.pictures.poll_keyframe(bench.now));
+        bench.packet(42);
+        bench.now += STUCK;
+        assert!(bench.pictures.poll_keyframe(bench.now), "frame 20 is missing still");
+        [40, 41].into_iter().for_each(|seq| bench.packet(seq));
+        bench.now += STUCK * 2;
+        assert!(!bench.pictures.poll_keyframe(bench.now), "nothing is missing");
     }
 
     #[test]

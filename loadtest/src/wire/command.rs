@@ -13,6 +13,7 @@ use super::control::Control;
 use super::link::Counters;
 use super::relay::{Relay, Report};
 use super::script::Script;
+use super::tcp::Passage;
 use crate::units;
 
 /// What `--help` says behind the options.
@@ -29,7 +30,7 @@ client: each client for itself, those to come too.
   rate=500kbit        bits of UDP payload a second
   queue=200ms         what may wait for the rate, in time or bytes (60kB); what comes when it is full is dropped
   block=on            nothing passes
-  outage=300ms        nothing passes for so long from now
+  outage=300ms        nothing passes for so long from now; what is under way arrives
 
 All but queue and outage can be `off`. A script has lines such as: at 10s: down.rate=500kbit, down.queue=100ms
 
@@ -55,6 +56,9 @@ pub struct WireArguments {
     /// What clients send to
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
+    /// TCP connections to the same address pass as they are (ICE-TCP), as where only UDP is bad
+    #[arg(long)]
+    tcp: bool,
     /// Where changes are taken
     #[arg(long, default_value = "127.0.0.1:0")]
     control: SocketAddr,
@@ -81,7 +85,12 @@ pub async fn run(arguments: &WireArguments) -> Result<(), String> {
     let script = script.transpose()?;
     let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..));
     let cannot = |address| move |error| format!("cannot listen on {address}: {error}");
-    let relay = Relay::start(arguments.listen, arguments.to, seed).await.map_err(cannot(arguments.listen))?;
+    let passage = match arguments.tcp {
+        true => Some(Passage::start(arguments.listen, arguments.to).await.map_err(cannot(arguments.listen))?),
+        false => None,
+    };
+    let listen = passage.as_ref().map_or(arguments.listen, |passage| passage.address);
+    let relay = Relay::start(listen, arguments.to, seed).await.map_err(cannot(listen))?;
     relay.change(arguments.conditions.clone()).await?;
     let control = Control::start(arguments.control, relay.clone()).await.map_err(cannot(arguments.control))?;
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;

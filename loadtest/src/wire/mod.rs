@@ -14,6 +14,7 @@
 //! | `script` | changes at their times |
 //! | this one | clients and their links; sans-IO like the two above |
 //! | `relay` | sockets and the clock |
+//! | `tcp` | connections that pass as they are |
 //! | `control` | HTTP on loopback: changes in, counters out |
 //! | `command` | `ninefold-loadtest wire`, with examples |
 //!
@@ -25,6 +26,7 @@ pub mod control;
 pub mod link;
 pub mod relay;
 pub mod script;
+pub mod tcp;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;

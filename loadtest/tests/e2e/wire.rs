@@ -1,7 +1,7 @@
 //! A bad network between bots and the server: the relay in this process, and as it is called.
 
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -194,6 +194,20 @@ async fn it_is_changed_and_tells_its_counters_over_http() {
     ada.publish(Source::Screen, Camera::default()).await.expect("it may");
     expect_within(SOON * 2, &bots[1], "three pictures", |seen| seen.shown().len() == 3).await;
     server.stop().await;
+    wire.stop().await;
+}
+
+#[tokio::test]
+async fn tcp_passes_where_udp_is_blocked() {
+    let server = TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let to = server.local_addr().expect("an address").to_string();
+    let wire = Wire::start(&["--to", &to, "--tcp", "block=on"]);
+    let mut client = TcpStream::connect(wire.address).expect("the same number");
+    client.write_all(b"x").expect("it can");
+    let (mut accepted, _) = server.accept().expect("the other end");
+    let mut byte = [0];
+    accepted.read_exact(&mut byte).expect("it comes");
+    assert_eq!(&byte, b"x");
     wire.stop().await;
 }
 

@@ -27,11 +27,11 @@ export class Wire {
   #child;
   #log = '';
 
-  /** Relays to the UDP port `to` of the loopback. With the same `seed` the same datagrams are lost. */
-  static async start({ to, conditions = {}, seed = 1 }) {
+  /** Relays to the UDP port `to` of the loopback. With the same `seed` the same datagrams are lost. `tcp`: connections to that port pass as they are. */
+  static async start({ to, conditions = {}, seed = 1, tcp = false }) {
     const wire = new Wire();
     const words = Object.entries(conditions).map((pair) => pair.join('='));
-    const child = (wire.#child = spawn(BINARY, ['wire', '--to', `127.0.0.1:${to}`, '--seed', String(seed), ...words]));
+    const child = (wire.#child = spawn(BINARY, ['wire', '--to', `127.0.0.1:${to}`, '--seed', String(seed), ...(tcp ? ['--tcp'] : []), ...words]));
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => (wire.#log += data));
     await new Promise((resolve, reject) => {
       child.on('error', reject);
@@ -83,10 +83,10 @@ export class Wire {
   }
 }
 
-/** A server whose media goes through a wire and no other way. `options` are those of `Server.start`. */
-export async function serveBehindWire(conditions = {}, options = {}) {
+/** A server whose media goes through a wire and no other way. `tcp` as for the wire; the other options are those of `Server.start`. */
+export async function serveBehindWire(conditions = {}, { tcp, ...options } = {}) {
   const port = await freePort();
-  const wire = await Wire.start({ to: port, conditions });
+  const wire = await Wire.start({ to: port, conditions, tcp });
   const env = { NINEFOLD_MEDIA__PORT: String(port), NINEFOLD_MEDIA__SHARDS: '1', NINEFOLD_MEDIA__ADVERTISE: wire.address };
   const server = await Server.start({ ...options, env: { ...env, ...options.env } });
   return { server, wire };
