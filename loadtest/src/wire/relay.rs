@@ -332,18 +332,17 @@ mod tests {
     async fn a_rate_is_what_arrives() {
         let relay = echo("up.rate=2mbit up.queue=2s").await;
         let socket = client(&relay).await;
+        let start = Instant::now();
         for _ in 0..400 {
             socket.send(&[0; 1_000]).await.expect("it can be sent");
         }
         let mut buffer = vec![0; DATAGRAM_MAX];
-        let mut times = vec![];
-        while times.len() < 400 {
+        for _ in 0..400 {
             timeout(SOON, socket.recv(&mut buffer)).await.expect("in time").expect("a datagram");
-            times.push(Instant::now());
         }
-        let rate = 399.0 * 8_000.0 / (times[399] - times[0]).as_secs_f64();
-        // Exact to 2 % with an idle machine; a busy one may look at the end too late.
-        assert!(rate < 2e6 * 1.02 && rate > 2e6 * 0.9, "{rate}");
+        let rate = 400.0 * 8_000.0 / start.elapsed().as_secs_f64();
+        // Never more. A busy machine may look at the end too late; how exact the rate is shows on a virtual clock.
+        assert!(rate <= 2e6 && rate > 1.6e6, "{rate}");
     }
 
     #[tokio::test]
