@@ -118,6 +118,7 @@ impl Bot {
             ServerMessage::Error { error, .. } => return Err(BotError::Refused(error.clone())),
             other => return Err(BotError::BadAnswer(format!("{other:?} instead of joined"))),
         };
+        let answer = kit.relay.map_or_else(|| answer.clone(), |relay| redirected(&answer, relay));
         client.handle_message(joined, Instant::now());
         let remote = choose(&candidates(&answer)).ok_or_else(|| BotError::BadAnswer("it has no candidates".into()))?;
         let socket = bind(remote)?;
@@ -447,6 +448,19 @@ pub fn candidates(answer: &str) -> Vec<SocketAddr> {
     found
 }
 
+fn is_candidate(line: &str) -> bool {
+    line.starts_with("a=candidate:")
+}
+
+/// The answer with a relay's address in the place of all of the server's.
+fn redirected(answer: &str, relay: SocketAddr) -> String {
+    let candidate = format!("a=candidate:1 1 udp 2130706431 {} {} typ host", relay.ip(), relay.port());
+    let Some(first) = answer.lines().position(is_candidate) else { return answer.to_owned() };
+    let mut lines: Vec<&str> = answer.lines().filter(|line| !is_candidate(line)).collect();
+    lines.insert(first, &candidate);
+    lines.join("\r\n") + "\r\n"
+}
+
 /// On loopback if the server is there, else the server's first address.
 fn choose(candidates: &[SocketAddr]) -> Option<SocketAddr> {
     candidates.iter().find(|address| address.ip().is_loopback()).or(candidates.first()).copied()
@@ -476,5 +490,8 @@ mod tests {
         assert_eq!(found, ["192.0.2.1:10000".parse().expect("an address"), "[::1]:10001".parse().expect("an address")]);
         assert_eq!(choose(&found), Some(found[1]));
         assert_eq!(choose(&found[..1]), Some(found[0]));
+        let relay = "127.0.0.1:20000".parse().expect("an address");
+        let redirected = redirected(&format!("{answer}a=end-of-candidates\r\n"), relay);
+        assert_eq!(redirected, "v=0\r\na=candidate:1 1 udp 2130706431 127.0.0.1 20000 typ host\r\na=end-of-candidates\r\n");
     }
 }

@@ -13,7 +13,7 @@ use ninefold::api::protocol::{PublishedSection, Role, ServerMessage, Source};
 use str0m::change::{SdpAnswer, SdpPendingOffer};
 use str0m::channel::{ChannelConfig, ChannelId, Reliability};
 use str0m::format::Codec;
-use str0m::media::{Direction, MediaKind, Mid, Rid, Simulcast, SimulcastLayer};
+use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid, Rid, Simulcast, SimulcastLayer};
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc, RtcConfig};
@@ -40,6 +40,8 @@ pub struct BotKit {
     pub video_slots: usize,
     /// Receive slots.
     pub audio_slots: usize,
+    /// Media goes to this relay instead of the addresses that the server names.
+    pub relay: Option<SocketAddr>,
     /// Access token, where the server wants one.
     pub token: Option<String>,
     /// What an earlier participation was given to resume with; its place is taken over.
@@ -57,6 +59,7 @@ impl BotKit {
             microphone: true,
             video_slots: 4,
             audio_slots: 3,
+            relay: None,
             token: None,
             rejoin: None,
         }
@@ -221,7 +224,24 @@ impl Client {
         }
         let Seen { slots, .. } = &mut self.seen;
         let faults: Vec<_> = slots.iter_mut().flat_map(|(mid, slot)| named(mid, slot.handle_timeout(now))).collect();
+        let stuck = |slot: &mut Slot| slot.video && slot.pictures.poll_keyframe(now);
+        let stuck: Vec<Mid> = slots.iter_mut().filter_map(|(mid, slot)| stuck(slot).then(|| Mid::from(mid.as_str()))).collect();
         faults.into_iter().for_each(|fault| self.seen.fault(fault));
+        self.ask_keyframes(&stuck, now);
+    }
+
+    /// Asks as a browser does when a picture cannot go on.
+    fn ask_keyframes(&mut self, stuck: &[Mid], now: Instant) {
+        if stuck.is_empty() {
+            return;
+        }
+        let mut direct = self.rtc.direct_api();
+        for mid in stuck {
+            if let Some(stream) = direct.stream_rx_by_mid(*mid, None) {
+                stream.request_keyframe(KeyframeRequestKind::Pli);
+            }
+        }
+        self.wake(now);
     }
 
     /// The next datagram to send, to the path's remote address.
@@ -357,6 +377,7 @@ impl Client {
             time: packet.header.timestamp,
             track: packet.header.csrc[0],
             owner: read.owner,
+            start: read.start,
             keyframe: read.keyframe,
             marker: packet.header.marker,
             bytes: packet.payload.len(),

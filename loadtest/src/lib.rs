@@ -6,17 +6,23 @@
 //! media    made frames that say whose they are                     server   what the server says of itself (/metrics)
 //! slot     one receive section: what came, what is missing         http     requests, as small as can be
 //! seen     all that a bot has been told and has received           signal   the WebSocket
+//! pictures which frames could be shown                             bad_network   the preset of that name
+//! wire     a bad network between clients and the server            units    `200ms`, `5%`, `500kbit`
 //! ```
 //!
 //! The wire types are those of the server (`ninefold::api::protocol`); nothing else of it is used.
 
+pub mod bad_network;
 pub mod bot;
 pub mod client;
 pub mod http;
 pub mod media;
+pub mod pictures;
 pub mod preset;
 pub mod report;
 pub mod seen;
 pub mod server;
 pub mod signal;
 pub mod slot;
+pub mod units;
+pub mod wire;

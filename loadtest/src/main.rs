@@ -1,4 +1,5 @@
-//! The load generator: bots that are real WebRTC clients join a room, and what they saw and what the server used is told.
+//! The load generator: bots that are real WebRTC clients join a room, and what they saw and what the server used is told. `wire` is a bad network to
+//! put between any clients and the server; `ninefold-loadtest wire --help` explains it.
 //!
 //! Exit code 0: all bounds held. 1: one did not. 2: nothing could be measured, and stderr says why.
 
@@ -6,17 +7,22 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use ninefold_loadtest::http::Target;
 use ninefold_loadtest::preset::{Plan, Preset, run};
 use ninefold_loadtest::report::Report;
+use ninefold_loadtest::units;
+use ninefold_loadtest::wire::command::{WireArguments, run as run_wire};
 
 /// Loads a Ninefold server with bots and measures it
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// What is run
-    preset: Preset,
+    #[arg(required = true)]
+    preset: Option<Preset>,
     /// The server
     #[arg(long, default_value = "http://127.0.0.1:8080")]
     url: Target,
@@ -37,10 +43,20 @@ struct Arguments {
     json: Option<PathBuf>,
 }
 
+#[derive(Debug, Subcommand)]
+enum Command {
+    Wire(WireArguments),
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match measure(&arguments) {
-        Ok(report) => ExitCode::from(u8::from(!report.held())),
+    let held = match (&arguments.command, arguments.preset) {
+        (Some(Command::Wire(wire)), _) => runtime().and_then(|runtime| runtime.block_on(run_wire(wire))).map(|()| true),
+        (None, Some(preset)) => measure(&arguments, preset).map(|report| report.held()),
+        (None, None) => unreachable!("clap requires one of them"),
+    };
+    match held {
+        Ok(held) => ExitCode::from(u8::from(!held)),
         Err(error) => {
             eprintln!("{error}");
             ExitCode::from(2)
@@ -48,10 +64,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn measure(arguments: &Arguments) -> Result<Report, String> {
-    let (publishers, viewers) = arguments.preset.crowd();
+fn runtime() -> Result<tokio::runtime::Runtime, String> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| error.to_string())
+}
+
+fn measure(arguments: &Arguments, preset: Preset) -> Result<Report, String> {
+    let (publishers, viewers) = preset.crowd();
     let plan = Plan {
-        preset: arguments.preset,
+        preset,
         target: arguments.url.clone(),
         room: arguments.room.clone().unwrap_or_else(|| format!("load-{:08x}", fastrand::u32(..))),
         publishers: arguments.publishers.unwrap_or(publishers),
@@ -61,8 +81,7 @@ fn measure(arguments: &Arguments) -> Result<Report, String> {
     if plan.publishers == 0 {
         return Err("there must be at least one publisher, or nothing is forwarded".to_owned());
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| error.to_string())?;
-    let report = runtime.block_on(run(&plan)).map_err(|error| error.to_string())?;
+    let report = runtime()?.block_on(run(&plan)).map_err(|error| error.to_string())?;
     print!("{report}");
     if let Some(path) = &arguments.json {
         let json = serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?;
@@ -72,30 +91,6 @@ fn measure(arguments: &Arguments) -> Result<Report, String> {
 }
 
 fn read_duration(text: &str) -> Result<Duration, String> {
-    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
-    let unit = match &text[digits.len()..] {
-        "ms" => 0.001,
-        "" | "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3_600.0,
-        _ => return Err("units are ms, s, m and h".to_owned()),
-    };
-    let number: f64 = digits.parse().map_err(|_| "a number and a unit, such as 10s".to_owned())?;
-    let duration = Duration::try_from_secs_f64(number * unit).map_err(|error| error.to_string())?;
+    let duration = units::duration(text)?;
     if duration.is_zero() { Err("nothing is measured in no time".to_owned()) } else { Ok(duration) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations() {
-        assert_eq!(read_duration("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(read_duration("10s"), Ok(Duration::from_secs(10)));
-        assert_eq!(read_duration("1.5m"), Ok(Duration::from_secs(90)));
-        for wrong in ["", "s", "10x", "-1s", "0s", "1e999h"] {
-            assert!(read_duration(wrong).is_err(), "{wrong}");
-        }
-    }
 }

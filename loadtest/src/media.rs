@@ -22,6 +22,8 @@ const VIDEO_BYTES: usize = 1_100;
 /// Bytes before the owner in a video payload.
 const VP8_BYTES: usize = 5;
 const OWNER_BYTES: usize = 8;
+/// The bit S: a frame begins here.
+const VP8_START: u8 = 0x10;
 /// A keyframe is so many times as large as another frame.
 const KEYFRAME_FACTOR: usize = 4;
 /// Beyond this a source has lost its time (the machine stood still) and goes on from now instead of catching up.
@@ -114,7 +116,7 @@ impl Video {
         let make = |part| {
             self.seq[layer] += 1;
             let picture = (self.frame as u16 & 0x7fff) | 0x8000;
-            let start = if part == 0 { 0x10 } else { 0 };
+            let start = if part == 0 { VP8_START } else { 0 };
             let mut payload = vec![0x80 | start, 0x80, (picture >> 8) as u8, picture as u8, u8::from(!key)];
             fill(&mut payload, owner, self.frame, size);
             Made { rid, seq: self.seq[layer], time, marker: part == parts - 1, payload }
@@ -167,6 +169,8 @@ impl Audio {
 pub struct Read {
     /// Who made it.
     pub owner: u32,
+    /// Begins a frame.
+    pub start: bool,
     /// Part of a keyframe.
     pub keyframe: bool,
 }
@@ -175,7 +179,7 @@ pub struct Read {
 pub fn read(video: bool, payload: &[u8]) -> Option<Read> {
     let body = if video { payload.get(VP8_BYTES..)? } else { payload };
     let owner = u32::from_be_bytes(*body.first_chunk()?);
-    Some(Read { owner, keyframe: video && payload[VP8_BYTES - 1] & 1 == 0 })
+    Some(Read { owner, start: video && payload[0] & VP8_START != 0, keyframe: video && payload[VP8_BYTES - 1] & 1 == 0 })
 }
 
 fn fill(payload: &mut Vec<u8>, owner: u32, number: u32, size: usize) {
@@ -206,14 +210,17 @@ mod tests {
         assert!(video.make(7, now).is_empty(), "nothing before it begins");
         video.begin(now);
         let first = video.make(7, now);
-        assert!(first.iter().all(|made| read(true, &made.payload) == Some(Read { owner: 7, keyframe: true })));
+        let starts = |made: &[Made]| made.iter().filter(|made| read(true, &made.payload).is_some_and(|read| read.start)).count();
+        assert!(first.iter().all(|made| read(true, &made.payload).is_some_and(|read| read.owner == 7 && read.keyframe)));
+        assert_eq!(starts(&first), 3);
         assert_eq!(first.iter().filter(|made| made.marker).count(), 3);
         assert!(video.make(7, now).is_empty(), "the next is not due");
         let mut bytes = 0;
         for _ in 0..25 {
             now += Duration::from_millis(40);
             let frame = video.make(7, now);
-            assert!(frame.iter().all(|made| read(true, &made.payload) == Some(Read { owner: 7, keyframe: false })));
+            assert!(frame.iter().all(|made| read(true, &made.payload).is_some_and(|read| read.owner == 7 && !read.keyframe)));
+            assert_eq!(starts(&frame), 3);
             bytes += frame.iter().filter(|made| made.rid == Some("f".into())).map(|made| made.payload.len()).sum::<usize>();
         }
         assert!((180_000..=188_000).contains(&bytes), "{bytes} in a second of 1.5 Mbit/s");
@@ -229,6 +236,6 @@ mod tests {
         assert_eq!(audio.due(), Some(now + AUDIO_EVERY));
         audio.speaking = true;
         let made = audio.make(7, now + AUDIO_EVERY).expect("it is due");
-        assert_eq!(read(false, &made.payload), Some(Read { owner: 7, keyframe: false }));
+        assert_eq!(read(false, &made.payload), Some(Read { owner: 7, start: false, keyframe: false }));
     }
 }

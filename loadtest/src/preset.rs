@@ -6,11 +6,13 @@
 //!
 //! The server is measured only while everybody is there: its processor time and packets between two readings of `/metrics`.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use ninefold::api::protocol::{Role, RoomMode};
 use tokio::time::sleep;
 
+use crate::bad_network::BadNetwork;
 use crate::bot::{Bot, BotError, BotKit, Place};
 use crate::http::Target;
 use crate::media::Camera;
@@ -35,6 +37,19 @@ pub enum Preset {
     Conference,
     /// A few send, many watch
     Broadcast,
+    /// A conference on networks that change: 3 Mbit/s, 500 kbit/s, 3 Mbit/s, and 5 % loss, a quarter of the duration each
+    BadNetwork,
+}
+
+/// Why nothing could be measured.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The server tells no figures.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+    /// There is no bad network.
+    #[error("no bad network: {0}")]
+    Network(String),
 }
 
 /// A run.
@@ -60,6 +75,7 @@ impl Preset {
         match self {
             Preset::Conference => "conference",
             Preset::Broadcast => "broadcast",
+            Preset::BadNetwork => "bad-network",
         }
     }
 
@@ -68,12 +84,13 @@ impl Preset {
         match self {
             Preset::Conference => (5, 0),
             Preset::Broadcast => (1, 20),
+            Preset::BadNetwork => (2, 0),
         }
     }
 
     fn mode(self) -> RoomMode {
         match self {
-            Preset::Conference => RoomMode::Conference,
+            Preset::Conference | Preset::BadNetwork => RoomMode::Conference,
             Preset::Broadcast => RoomMode::Broadcast,
         }
     }
@@ -82,21 +99,33 @@ impl Preset {
         match self {
             Preset::Conference => Camera { layers: 1, fps: 25, bitrate_bps: 600_000 },
             Preset::Broadcast => Camera { layers: 1, fps: 30, bitrate_bps: 1_500_000 },
+            Preset::BadNetwork => Camera { layers: 3, fps: 25, bitrate_bps: 1_700_000 },
         }
     }
 }
 
 /// Runs it. An error means that nothing could be measured; bots that could not join or connect are in the report.
-pub async fn run(plan: &Plan) -> Result<Report, MetricsError> {
+pub async fn run(plan: &Plan) -> Result<Report, RunError> {
     // Says what is wrong with the address before any bot starts.
     Usage::read(&plan.target).await?;
-    let (bots, failures) = join(plan).await;
+    let network = match plan.preset {
+        Preset::Conference | Preset::Broadcast => None,
+        Preset::BadNetwork => Some(BadNetwork::start(&place(plan)).await.map_err(RunError::Network)?),
+    };
+    let relay = network.as_ref().map(BadNetwork::address);
+    let (bots, failures) = join(plan, relay).await;
     let connected = connect(&bots).await;
     sleep(SETTLE).await;
 
     let (before, began) = (Usage::read(&plan.target).await?, Instant::now());
     let received_before: u64 = bots.iter().map(|bot| bot.look(|seen| seen.packets())).sum();
-    sleep(plan.duration).await;
+    let phases = match &network {
+        None => {
+            sleep(plan.duration).await;
+            vec![]
+        }
+        Some(network) => network.run(&bots, plan.duration).await.map_err(RunError::Network)?,
+    };
     let (after, lasted) = (Usage::read(&plan.target).await?, began.elapsed());
     let received: u64 = bots.iter().map(|bot| bot.look(|seen| seen.packets())).sum();
 
@@ -114,15 +143,16 @@ pub async fn run(plan: &Plan) -> Result<Report, MetricsError> {
         bot.leave().await;
     }
     let server = Server::between(&before, &after, lasted);
-    Ok(Report { preset: plan.preset.name(), room: plan.room.clone(), duration_s: lasted.as_secs_f64(), clients, server, failures })
+    let duration_s = lasted.as_secs_f64();
+    Ok(Report { preset: plan.preset.name(), room: plan.room.clone(), duration_s, clients, phases, server, failures })
 }
 
 /// Everybody joins, publishers first. Returns who is in, and why the others are not.
-async fn join(plan: &Plan) -> (Vec<Bot>, Vec<String>) {
-    let place = Place { target: plan.target.clone(), room: plan.room.clone(), mode: plan.preset.mode() };
+async fn join(plan: &Plan, relay: Option<SocketAddr>) -> (Vec<Bot>, Vec<String>) {
+    let place = place(plan);
     let (mut bots, mut failures) = (vec![], vec![]);
     for index in 0..plan.publishers + plan.viewers {
-        let kit = kit(plan, index);
+        let kit = BotKit { relay, ..kit(plan, index) };
         match Bot::join(&place, &kit).await {
             Ok(bot) => bots.push(bot),
             Err(error) => {
@@ -139,11 +169,15 @@ async fn join(plan: &Plan) -> (Vec<Bot>, Vec<String>) {
     (bots, failures)
 }
 
+fn place(plan: &Plan) -> Place {
+    Place { target: plan.target.clone(), room: plan.room.clone(), mode: plan.preset.mode() }
+}
+
 fn kit(plan: &Plan, index: usize) -> BotKit {
     let publishes = index < plan.publishers;
     let others = if publishes { plan.publishers - 1 } else { plan.publishers };
     // In a broadcast those who send do not look at each other.
-    let watches = !publishes || plan.preset == Preset::Conference;
+    let watches = !publishes || plan.preset != Preset::Broadcast;
     BotKit {
         name: if publishes { format!("bot {}", index + 1) } else { String::new() },
         role: if publishes { Role::Participant } else { Role::Viewer },

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::bad_network::Phase;
 use crate::server::Usage;
 
 /// Bots that are later than this may be the reason of a freeze themselves.
@@ -21,6 +22,9 @@ pub struct Report {
     pub duration_s: f64,
     /// What the bots saw.
     pub clients: Clients,
+    /// What was received on each of several networks, where a preset has them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub phases: Vec<Phase>,
     /// What the server used.
     pub server: Server,
     /// Why bots are not in the room.
@@ -114,13 +118,19 @@ impl Report {
         let none = |what, count: u64| Bound { what, broken: (count > 0).then(|| format!("{count} instead of 0")) };
         let all = (connected < planned).then(|| format!("{connected} of {planned}"));
         let silent = (self.server.packets_sent == 0 && planned > 1).then(|| "none".to_owned());
-        vec![
+        let mut bounds = vec![
             Bound { what: "everybody is connected and has a picture", broken: all },
             Bound { what: "packets are forwarded", broken: silent },
-            none("lost packets after repair", lost_after_repair),
-            none("freezes", freezes),
             none("faults (wrong face, no keyframe, number twice)", faults),
-        ]
+        ];
+        // A bad network takes what nobody can give back; there it counts how the pictures went on.
+        if self.phases.is_empty() {
+            bounds.extend([none("lost packets after repair", lost_after_repair), none("freezes", freezes)]);
+        } else {
+            let broken: Vec<String> = self.phases.iter().filter_map(Phase::broken).collect();
+            bounds.push(Bound { what: "frozen no longer than a phase allows", broken: (!broken.is_empty()).then(|| broken.join("; ")) });
+        }
+        bounds
     }
 
     /// All bounds held.
@@ -152,6 +162,20 @@ impl fmt::Display for Report {
         for (name, value) in rows {
             writeln!(text, "  {name:<34}{value}")?;
         }
+        if !self.phases.is_empty() {
+            let columns = "payload kbit/s (least)   frames/s   freezes   frozen   longest   lost   after repair";
+            writeln!(text, "  {:<18}{columns}", "network")?;
+        }
+        for phase in &self.phases {
+            let Phase { name, received_bps, received_bps_least, frames_per_s, freezes, frozen_ms, longest_ms, .. } = phase;
+            let (least, lost, after) = (received_bps_least / 1e3, phase.lost_before_repair * 1e2, phase.lost_after_repair * 1e2);
+            let rate = received_bps / 1e3;
+            writeln!(
+                text,
+                "  {name:<18}{rate:>12.0} {:>9}{frames_per_s:>11}{freezes:>10}{frozen_ms:>6} ms{longest_ms:>7} ms{lost:>5.1} %{after:>13.1} %",
+                format!("({least:.0})")
+            )?;
+        }
         for line in self.failures.iter().chain(&clients.first_faults) {
             writeln!(text, "  ! {line}")?;
         }
@@ -176,7 +200,7 @@ mod tests {
         let clients = Clients { planned: 3, connected: 3, ..Clients::default() };
         let usage = |cpu_seconds, packets_sent| Usage { cpu_seconds, packets_sent, rss_bytes: 2e6 };
         let server = Server::between(&usage(1.0, 0.0), &usage(1.5, 100_000.0), Duration::from_secs(10));
-        Report { preset: "conference", room: "x".into(), duration_s: 10.0, clients, server, failures: vec![] }
+        Report { preset: "conference", room: "x".into(), duration_s: 10.0, clients, phases: vec![], server, failures: vec![] }
     }
 
     #[test]

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use ninefold::api::protocol as wire;
 
+use crate::pictures::Pictures;
+
 /// A picture that stands for longer is a freeze.
 const FREEZE: Duration = Duration::from_millis(500);
 /// Signalling may come so much later than the packets that it explains.
@@ -30,6 +32,8 @@ pub struct Arrived {
     pub track: u32,
     /// Who made the payload.
     pub owner: u32,
+    /// First of its frame.
+    pub start: bool,
     /// Part of a keyframe.
     pub keyframe: bool,
     /// Last of its frame.
@@ -55,6 +59,10 @@ pub struct Slot {
     pub frames: u64,
     /// Pictures that stood still for more than 500 ms although their source was sending.
     pub freezes: u64,
+    /// Which frames could have been shown.
+    pub pictures: Pictures,
+    /// Packets that did not come in their turn: before any repair, they were lost or late.
+    pub missed: u64,
     /// When the last packet came.
     pub last_at: Option<Instant>,
     /// When signalling said something last.
@@ -95,6 +103,9 @@ impl Slot {
                 self.said.pop_front();
             }
         }
+        if told.reason.is_some() || self.told.as_ref().is_none_or(|before| before.track != told.track) {
+            self.pictures.interrupt();
+        }
         self.told = Some(told.clone());
         self.told_at = Some(now);
         self.frozen = false;
@@ -115,6 +126,9 @@ impl Slot {
             if self.unexplained.len() > UNEXPLAINED_MAX {
                 faults.extend(self.unexplained.pop_front().map(|(packet, _)| self.unexplained_text(&packet)));
             }
+        }
+        if self.video {
+            self.pictures.handle_packet(&packet, now);
         }
         self.packets += 1;
         self.bytes += packet.bytes as u64;
@@ -148,6 +162,7 @@ impl Slot {
         match self.highest {
             Some((highest, last)) if seq > highest => {
                 self.highest = Some((seq, time));
+                self.missed += seq - highest - 1;
                 self.missing.extend((highest + 1..seq).rev().take(MISSING_MAX));
                 while self.missing.len() > MISSING_MAX {
                     self.missing.pop_first();
@@ -184,7 +199,7 @@ mod tests {
     use super::*;
 
     fn packet(seq: u64, time: u32, track: u32) -> Arrived {
-        Arrived { seq, time, track, owner: track * 10, keyframe: true, marker: true, bytes: 100 }
+        Arrived { seq, time, track, owner: track * 10, start: true, keyframe: true, marker: true, bytes: 100 }
     }
 
     fn told(track: u32, first: Option<u32>) -> wire::Slot {
@@ -220,7 +235,7 @@ mod tests {
         for seq in [10, 13, 11] {
             assert!(slot.handle_packet(packet(seq, 5, 1), now).is_empty());
         }
-        assert_eq!(slot.lost(), 1);
+        assert_eq!((slot.lost(), slot.missed), (1, 2));
         assert_eq!(slot.handle_packet(packet(11, 5, 1), now).len(), 1, "twice");
         assert_eq!(slot.handle_packet(packet(14, 4, 1), now).len(), 1, "time goes back");
         assert!(slot.handle_packet(packet(12, 5, 1), now).is_empty());

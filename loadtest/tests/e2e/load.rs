@@ -50,6 +50,28 @@ async fn presets_measure_and_hold() {
     server.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bad_network_is_told_phase_by_phase() {
+    let server = Server::start();
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("bad-network-{}.json", std::process::id()));
+    let path = file.to_str().expect("a path");
+    let output = run(&["bad-network", "--url", &server.target.to_string(), "--duration", "8s", "--json", path]).await;
+    let table = String::from_utf8_lossy(&output.stdout).into_owned();
+    println!("{table}{}", stderr(&output));
+    let json: Value = serde_json::from_str(&std::fs::read_to_string(&file).expect("a result")).expect("JSON");
+    std::fs::remove_file(&file).expect("it is there");
+    let phases = json["phases"].as_array().expect("phases");
+    let figures = |name: &str| phases.iter().map(|phase| phase[name].as_f64().expect("a number")).collect::<Vec<_>>();
+    assert_eq!(json["clients"]["connected"], 2, "{table}");
+    let (rates, lost) = (figures("received_bps"), figures("lost_before_repair"));
+    assert!(rates[0] > 50_000.0 && rates[1] < 510_000.0, "what passes is what the rates let through: {rates:?}");
+    assert!(lost[3] > 0.02 && lost[3] < 0.15, "5 % up and 5 % down, of which the server has repaired its part: {lost:?}");
+    // What the server makes of it is not this test's: the exit code says what the table says.
+    let held = !table.contains("BROKEN");
+    assert_eq!(output.status.code(), Some(i32::from(!held)), "{table}");
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn what_is_wrong_is_said_in_plain_words() {
     // A port that was free a moment ago.

@@ -17,7 +17,7 @@ use tokio::time::sleep;
 /// For whatever takes no time on an idle machine.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
 /// Between two looks at something that cannot tell when it changes.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Audio, cameras and data channels of three people in a room.
 pub(crate) const TRIO: [&str; 3] = ["Ada", "Bo", "Cy"];
 

@@ -67,7 +67,7 @@ export class Person {
   faults = [];
   #context;
 
-  /** `camera` and `screen` may change `width`, `height` and `fps`; `screen: null` keeps the browser's own capture. */
+  /** `camera` and `screen` may change `width`, `height`, `fps` and `busy`; `screen: null` keeps the browser's own capture. */
   static async open(browser, name, { camera = {}, screen = {}, viewport = VIEWPORT, origin }) {
     const person = new Person();
     person.name = name;

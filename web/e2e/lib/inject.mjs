@@ -10,14 +10,27 @@
  * The last four meet in `window.e2e`, and are installed in this order.
  */
 
-/** `sources` gives `{ rgb, width, height, fps }` for `camera` and `screen`. */
+/** `sources` gives `{ rgb, width, height, fps, busy }` for `camera` and `screen`. What is `busy` takes an encoder all the bits that it has. */
 export function installSources(sources) {
   const devices = navigator.mediaDevices;
   if (!devices) return;
 
-  function paint(context, { rgb, width, height }, step) {
+  /** Grains all over, new ones each time. */
+  function scatter(context, width, height) {
+    const grains = new ImageData(Math.ceil(width / 8), Math.ceil(height / 8));
+    for (let i = 0; i < grains.data.length; i++) grains.data[i] = i % 4 === 3 ? 255 : Math.random() * 256;
+    const small = new OffscreenCanvas(grains.width, grains.height);
+    small.getContext('2d').putImageData(grains, 0, 0);
+    context.drawImage(small, 0, 0, width, height);
+  }
+
+  function paint(context, { rgb, width, height, busy }, step) {
     context.fillStyle = `rgb(${rgb.join(' ')})`;
     context.fillRect(0, 0, width, height);
+    if (busy) {
+      scatter(context, width, height);
+      context.fillRect(width * 0.3, height * 0.25, width * 0.4, height * 0.5);
+    }
     // A bar that wanders along the edge: the picture changes, its middle keeps the colour.
     context.fillStyle = 'rgb(255 255 255)';
     context.fillRect(((step * 3) % width) - 8, height - 8, 16, 8);

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { join, part } from '../lib/browser.mjs';
-import { freePort, Relay } from '../lib/relay.mjs';
+import { freePort } from '../lib/port.mjs';
 import { Server } from '../lib/server.mjs';
 import { setUp } from '../lib/setup.mjs';
 import { until } from '../lib/until.mjs';
+import { serveBehindWire } from '../lib/wire.mjs';
 
 const shared = setUp();
 const TIMEOUT = { timeout: 240_000 };
@@ -219,14 +220,10 @@ test('ICE is restarted, and a room is joined anew', TIMEOUT, async (t) => {
 });
 
 test('a client comes from another address', TIMEOUT, async (t) => {
-  const relay = await Relay.start();
-  const port = await freePort();
-  relay.target = port;
-  const env = { NINEFOLD_MEDIA__PORT: String(port), NINEFOLD_MEDIA__SHARDS: '1', NINEFOLD_MEDIA__ADVERTISE: `127.0.0.1:${relay.port}` };
-  const server = await Server.start({ env });
+  const { server, wire } = await serveBehindWire();
   const [ada, bo] = await meet(shared.browser, server, 'move');
-  const moved = relay.move();
-  assert.ok(moved >= 2, 'media went through the relay');
+  const moved = await wire.rebind();
+  assert.ok(moved >= 2, 'media went through the wire');
   const start = performance.now();
   // What was on its way is decoded still.
   await wait(WINDOW_MS);
@@ -239,5 +236,5 @@ test('a client comes from another address', TIMEOUT, async (t) => {
   assert.ok(took <= BACK_AFTER_MOVE_MS, `within ${BACK_AFTER_MOVE_MS} ms, but ${took}`);
   await part(ada, bo);
   await server.stop();
-  relay.stop();
+  await wire.stop();
 });
