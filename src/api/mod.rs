@@ -21,6 +21,7 @@ mod listen;
 mod openapi;
 mod page;
 pub mod protocol;
+mod resources;
 mod rest;
 mod serve;
 mod socket;

@@ -3,6 +3,7 @@
 //! They are JSON objects with a `type`; `protocol.md` beside this file explains when each is sent, and its examples are run as tests. The
 //! TypeScript types of the SDK are generated from these. Nothing here decides anything: `socket` and `rest` translate to and from the door's words.
 
+pub use super::resources::*;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 use utoipa::ToSchema;
@@ -463,17 +464,6 @@ pub struct SlotLayers {
     pub limit: Option<LayerLimit>,
 }
 
-/// What is sent to one participant, in REST.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
-pub struct ReceivedLayers {
-    /// What the way to them is estimated to carry, in kbit/s; absent: not known yet.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[ts(optional)]
-    pub estimate_kbps: Option<u32>,
-    /// Every slot with a source.
-    pub slots: Vec<SlotLayers>,
-}
-
 /// Which encodings of an own track anybody watches.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct TrackEncodings {
@@ -768,84 +758,6 @@ pub enum ServerMessage {
     },
 }
 
-/// A room in REST.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
-pub struct Room {
-    /// Its name.
-    pub name: String,
-    /// Who fills its slots.
-    pub mode: RoomMode,
-    /// What its participants are asked to publish.
-    pub video_codec: VideoCodec,
-    /// Participants, without viewers.
-    pub participants: u32,
-    /// Viewers.
-    pub viewers: u32,
-    /// Published tracks.
-    pub tracks: u32,
-    /// Whether it stays when it is empty.
-    pub permanent: bool,
-    /// What moderators have decided about it.
-    pub settings: Settings,
-    /// How many wait in its lobby.
-    pub waiting: u32,
-}
-
-/// Makes a room in REST.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewRoom {
-    /// Its name.
-    pub name: String,
-    /// Who fills its slots.
-    #[serde(default)]
-    pub mode: RoomMode,
-    /// What its participants are asked to publish; VP8 if absent.
-    #[serde(default)]
-    pub video_codec: VideoCodec,
-    /// How it begins; what is absent is open to everybody.
-    #[serde(default)]
-    pub settings: NewSettings,
-}
-
-/// Changes a room, or says how it begins; what is absent stays.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewSettings {
-    /// Nobody but moderators may enter.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[ts(optional)]
-    pub locked: Option<bool>,
-    /// Who enters waits to be admitted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[ts(optional)]
-    pub lobby: Option<bool>,
-    /// What those who are no moderators may publish.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[ts(optional)]
-    pub publish: Option<Vec<Publishable>>,
-}
-
-/// Changes a participant in REST; what is absent stays.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ParticipantChange {
-    /// What they may publish. What they may not any more ends.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[ts(optional)]
-    pub publish: Option<Vec<Publishable>>,
-}
-
-/// Mutes in REST.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct MuteRequest {
-    /// One track; absent: all that the participant publishes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[ts(optional)]
-    pub track: Option<u32>,
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -1023,8 +935,10 @@ mod tests {
     #[test]
     fn the_typescript_types_are_up_to_date() {
         let generated = typescript();
-        let types =
-            include_str!("protocol.rs").lines().filter_map(|line| line.strip_prefix("pub struct ").or(line.strip_prefix("pub enum ")));
+        let types = [include_str!("protocol.rs"), include_str!("resources.rs")]
+            .into_iter()
+            .flat_map(str::lines)
+            .filter_map(|line| line.strip_prefix("pub struct ").or(line.strip_prefix("pub enum ")));
         for name in types.filter_map(|rest| rest.split(' ').next()) {
             assert!(generated.contains(&format!("export type {name} = ")), "{name} is not generated");
         }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::event::Forward;
+use super::keyframes::ask;
 use super::slot::{Arrival, Verdict};
 use super::track::Arrived;
-use super::{Room, ask, sooner, tell_slot};
+use super::{Room, sooner, tell_slot};
 use crate::id::{LayerIndex, TrackId};
 use crate::limits::LAYERS_PERIOD;
 use crate::metrics::{DropReason, Drops};

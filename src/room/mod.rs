@@ -19,6 +19,7 @@ mod encoding;
 pub mod event;
 mod fill;
 mod forward;
+mod keyframes;
 mod ladder;
 mod meter;
 mod peer;
@@ -45,7 +46,7 @@ use peer::Peer;
 use place::{Placed, Wanted};
 use slot::Slot;
 use speaker::Speakers;
-use track::{Ask, Track};
+use track::Track;
 
 /// What a room is made with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -353,20 +354,6 @@ impl Room {
         Ok(())
     }
 
-    fn keyframe_request(&mut self, id: PeerId, index: SlotIndex, now: Instant) -> Result<(), RoomError> {
-        let key = self.slot_key(id, index)?;
-        // Browsers ask for a picture of a slot that was emptied, too.
-        let Some(slot) = self.slots[key].as_ref().filter(|slot| slot.state.reason.is_none()) else { return Ok(()) };
-        let Some(id) = slot.source() else { return Ok(()) };
-        let wanted = slot.encoding.or(slot.aim.map(|(encoding, _)| encoding));
-        let Some(track) = self.tracks.get_mut(&id) else { return Ok(()) };
-        if let Some(encoding) = wanted {
-            track.need(encoding);
-            self.ask(id, encoding, now);
-        }
-        Ok(())
-    }
-
     fn slot_key(&self, id: PeerId, index: SlotIndex) -> Result<usize, RoomError> {
         let peer = self.peers.get(&id).ok_or(RoomError::NoPeer(id))?;
         peer.slots.get(usize::from(index.0)).copied().ok_or(RoomError::NoSlot(index))
@@ -476,22 +463,6 @@ impl Room {
             self.rewatched.extend(self.tracks.iter().filter(|(_, track)| track.kind == Kind::Audio).map(|(id, _)| *id));
         }
     }
-
-    fn ask(&mut self, id: TrackId, layer: LayerIndex, now: Instant) {
-        if self.at_hand == Some((id, layer)) {
-            return;
-        }
-        let Some(track) = self.tracks.get_mut(&id) else { return };
-        ask(id, track, layer, &mut self.news, &mut self.wake, now);
-    }
-
-    fn repeat_requests(&mut self, now: Instant) {
-        for (id, track) in &mut self.tracks {
-            for encoding in 0..track.encodings.len() {
-                ask(*id, track, LayerIndex(encoding as u8), &mut self.news, &mut self.wake, now);
-            }
-        }
-    }
 }
 
 /// Queues a slot's state, once.
@@ -499,22 +470,6 @@ fn tell_slot(news: &mut VecDeque<News>, key: usize, slot: &mut Slot) {
     if !slot.queued {
         slot.queued = true;
         news.push_back(News::Slot(key));
-    }
-}
-
-/// Asks for a keyframe if one is needed and it is time; else sees to it that it is looked at again.
-fn ask(id: TrackId, track: &mut Track, layer: LayerIndex, news: &mut VecDeque<News>, wake: &mut Option<Instant>, now: Instant) {
-    match track.ask(layer, now) {
-        Ask::Now(again) => {
-            let found = &mut track.encodings[usize::from(layer.0)];
-            if !found.queued {
-                found.queued = true;
-                news.push_back(News::Keyframe(id, layer));
-            }
-            sooner(wake, again);
-        }
-        Ask::At(again) => sooner(wake, again),
-        Ask::Never => {}
     }
 }
 

@@ -262,6 +262,13 @@ export type SlotLayers = {
   /** Why it is not the publisher's best; absent: it is. */
   limit?: LayerLimit, };
 
+/** What is sent to one participant, in REST. */
+export type ReceivedLayers = {
+  /** What the way to them is estimated to carry, in kbit/s; absent: not known yet. */
+  estimate_kbps?: number,
+  /** Every slot with a source. */
+  slots: Array<SlotLayers>, };
+
 /** Which encodings of an own track anybody watches. */
 export type TrackEncodings = {
   /** The track. */
