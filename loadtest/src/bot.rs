@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use ninefold::api::protocol::{ClientMessage, ErrorBody, NewSettings, Publishable, RoomMode, ServerMessage, Source, View};
+use ninefold::api::protocol::{ClientMessage, ErrorBody, NewSettings, Publishable, RoomMode, ServerMessage, Source, View, Wish};
 use socket2::SockRef;
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -182,6 +182,16 @@ impl Bot {
     /// Chooses what is shown.
     pub async fn view(&self, view: View) -> Result<(), ErrorBody> {
         self.ask(|id| ClientMessage::View { id, view }).await
+    }
+
+    /// Says how slots are shown.
+    pub async fn wish(&self, slots: Vec<Wish>) -> Result<(), ErrorBody> {
+        self.ask(|id| ClientMessage::Wishes { id, slots }).await
+    }
+
+    /// Asks what is sent in the own slots: [`Seen::layers`](crate::seen::Seen::layers).
+    pub async fn ask_layers(&self) -> Result<(), ErrorBody> {
+        self.ask(|id| ClientMessage::Layers { id }).await
     }
 
     /// Mutes or unmutes one's own track. The bot goes on sending: the server must not forward it.
@@ -365,7 +375,7 @@ impl Task {
             }
         };
         let answered = match &message {
-            ServerMessage::Done { id } => Some((*id, Ok(()))),
+            ServerMessage::Done { id } | ServerMessage::Layers { id, .. } => Some((*id, Ok(()))),
             ServerMessage::Error { id: Some(id), error } => Some((*id, Err(error.clone()))),
             ServerMessage::Answered { id, answer, .. } => {
                 let bad = |message| ErrorBody { code: "bad_answer".into(), message };

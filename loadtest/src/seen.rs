@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use ninefold::api::protocol::{LeaveReason, Participant, RoomEvent, SectionTrack, ServerMessage, Settings, Speaker, Waiting};
+use ninefold::api::protocol::{LeaveReason, Participant, RoomEvent, SectionTrack, ServerMessage, Settings, SlotLayers, Speaker, Waiting};
 
 use crate::slot::Slot;
 
@@ -52,6 +52,10 @@ pub struct Seen {
     pub seq: u64,
     /// What moderators have decided.
     pub settings: Option<Settings>,
+    /// What is sent in the own slots, as last answered.
+    pub layers: Vec<SlotLayers>,
+    /// Which encodings of the own tracks anybody watches, as last told.
+    pub encodings: BTreeMap<u32, Vec<bool>>,
     /// Who waits in the lobby, as moderators are told.
     pub lobby: Vec<Waiting>,
     /// The answer to the last offer.
@@ -106,6 +110,8 @@ impl Seen {
             identity: String::new(),
             resume: String::new(),
             seq: 0,
+            layers: vec![],
+            encodings: BTreeMap::new(),
             settings: None,
             lobby: vec![],
             answer: String::new(),
@@ -221,6 +227,10 @@ impl Seen {
                         None => self.fault(format!("there is no slot {}", told.mid)),
                     }
                 }
+            }
+            ServerMessage::Layers { slots, .. } => self.layers.clone_from(slots),
+            ServerMessage::Encodings { tracks } => {
+                self.encodings.extend(tracks.iter().map(|told| (told.track, told.active.clone())));
             }
             ServerMessage::Speakers { speakers } => self.speakers.clone_from(speakers),
             ServerMessage::Closed { reason } => self.closed = Some(*reason),
