@@ -309,7 +309,11 @@ impl Room {
         let sent = slot.sent().map(|(encoding, layer)| {
             let layer = track.layer(encoding, layer);
             let step = all.iter().rev().find(|step| step.layer <= layer).or(all.first());
-            LayerInfo { layer, size: step.and_then(|step| step.size), bps: step.map_or(0, |step| step.bps) }
+            LayerInfo {
+                layer: step.map_or(layer, |step| step.layer.min_each(layer)),
+                size: step.and_then(|step| step.size),
+                bps: step.map_or(0, |step| step.bps),
+            }
         });
         let best = track.is_simulcast().then(|| track.encodings.len() as u8 - 1);
         let limit = match (slot.state.reason, sent, wished, all.last()) {
