@@ -389,6 +389,7 @@ export class Publisher extends Emitter<PublisherEvents> {
     for (const publication of [...this.publications.values()]) {
       if (!tracks.some(({ track }) => track === publication.number)) this.forget(publication);
     }
+    for (const number of this.watched.keys()) if (!tracks.some(({ track }) => track === number)) this.watched.delete(number);
     for (const { mid, track } of tracks) {
       const source = this.sourceOf(mid);
       const section = source && this.section(source);

@@ -64,7 +64,8 @@ export class ElementSight {
       if (!window) return;
       // An observer of this page rests while the page is in the background.
       this.observeSize(window.ResizeObserver);
-      window.addEventListener('pagehide', look, { signal });
+      // It is gone a moment later.
+      window.addEventListener('pagehide', () => setTimeout(look), { signal });
     }, { signal });
   }
 
@@ -75,6 +76,7 @@ export class ElementSight {
   }
 
   private look(): void {
+    if (this.stopping.signal.aborted) return;
     const { floating } = this;
     const isFloating = floating !== undefined || this.isInFloatingDocument();
     if (!isFloating && !document.hidden && this.isInViewport === undefined) return;

@@ -37,7 +37,7 @@ export function pictureSize(box: Size, ratio: number, fit: string): Size {
   return isWidthGiven ? { width: box.width, height: box.width / ratio } : { width: box.height * ratio, height: box.height };
 }
 
-/** Pixels of the device for each one of CSS. Very dense screens are served with half of what they have: nobody sees the difference. */
+/** The pixels that a picture is worth for each one of CSS. Dense screens have more: nobody sees the difference. */
 export function pixelDensity(devicePixelRatio: number): number {
   return devicePixelRatio > 2 ? 2 : 1;
 }

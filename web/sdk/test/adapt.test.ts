@@ -82,6 +82,34 @@ describe('how a video is shown', () => {
     expect(told(socket).at(-1)).toEqual([{ ...shown, visible: false }]);
   });
 
+  test('goes on in a floating document, until that is closed', async () => {
+    const floating = Object.assign(new EventTarget(), { document: {}, ResizeObserver: globalThis.ResizeObserver });
+    const pictureInPicture = Object.assign(new EventTarget(), { window: null as unknown });
+    Object.assign(browser.window, { documentPictureInPicture: pictureInPicture });
+    const socket = await enter();
+    const { track } = await meet(socket);
+    const video = new FakeVideo();
+    track.attach(video.media);
+    video.layOut(640, 360);
+    pictureInPicture.window = floating;
+    pictureInPicture.dispatchEvent(new Event('enter'));
+    video.ownerDocument = floating.document;
+    browser.document.hidden = true;
+    browser.document.dispatchEvent(new Event('visibilitychange'));
+    video.layOut(320, 180, false);
+    await pass(300);
+    expect(told(socket).at(-1)).toEqual([{ ...shown, width: 320, height: 180 }]);
+    floating.dispatchEvent(new Event('pagehide'));
+    pictureInPicture.window = null;
+    await pass(300);
+    expect(told(socket).at(-1)).toEqual([{ ...shown, visible: false }]);
+    const count = told(socket).length;
+    floating.dispatchEvent(new Event('pagehide'));
+    track.detach(video.media);
+    await pass(300);
+    expect(told(socket), 'a detached element says nothing').toHaveLength(count);
+  });
+
   test('is told of a page that is opened in the background, which browsers do not lay out', async () => {
     browser.document.hidden = true;
     const socket = await enter();
