@@ -7,6 +7,7 @@ pub mod facts;
 pub mod head;
 pub mod level;
 pub mod packet;
+pub mod red;
 pub mod rewrite;
 
 pub use clock::{Arrival, CaptureClock, SenderReport};
@@ -14,4 +15,5 @@ pub use facts::{Descriptor, Facts, PictureId};
 pub use head::{Head, Place};
 pub use level::Level;
 pub use packet::{CaptureTime, Codec, Extensions, Kind, Packet};
+pub use red::Red;
 pub use rewrite::{Patch, PictureIdPatch, Refused, Rewriter, Rewritten, Starts};

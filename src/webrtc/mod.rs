@@ -6,6 +6,7 @@
 //! | [`Offer`], [`Answer`] (`offer`) | SDP as text: bounds, sections, layers |
 //! | `egress`, `header`, `history`, `outbox`, `repeats`, `report`, `srtp` | the send side, which is ours |
 //! | `feedback` | the RTCP that receivers send |
+//! | `redundancy` | sound that carries what went before it |
 //! | `route` | where the client is, and for how long that holds |
 //! | `tap` | the keys, copied from DTLS; SCTP looked at as it comes out |
 //! | `sctp` | which streams a packet of data channels opens |
@@ -24,6 +25,7 @@ mod history;
 mod offer;
 mod outbox;
 mod peer;
+mod redundancy;
 mod repeats;
 mod report;
 mod route;
