@@ -280,7 +280,7 @@ impl Peer {
         match codec.kind() {
             Kind::Video => tell(packet),
             Kind::Audio => {
-                if let Err(reason) = self.redundancy.unwrap(ssrc, wrapped, packet, tell) {
+                if let Err(reason) = self.redundancy.receive(ssrc, wrapped, packet, tell) {
                     self.drops.count(reason);
                 }
             }

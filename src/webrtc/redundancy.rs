@@ -31,7 +31,7 @@ impl Redundancy {
 
     /// Takes a packet of sound of the stream `ssrc`, and hands on what it is, after those before it that were lost. The error: it is not what it
     /// should be.
-    pub fn unwrap(&mut self, ssrc: u32, wrapped: bool, mut packet: Packet, mut out: impl FnMut(Packet)) -> Result<(), DropReason> {
+    pub fn receive(&mut self, ssrc: u32, wrapped: bool, mut packet: Packet, mut out: impl FnMut(Packet)) -> Result<(), DropReason> {
         let before = self.note(ssrc, &packet);
         if !wrapped {
             out(packet);
@@ -103,7 +103,7 @@ mod tests {
 
     fn taken(redundancy: &mut Redundancy, n: u8) -> Vec<(u64, u32, Vec<u8>, bool)> {
         let mut out = vec![];
-        redundancy.unwrap(1, true, packet(n, 111), |p| out.push((p.seq, p.timestamp / 960, p.payload.to_vec(), p.red.is_some()))).unwrap();
+        redundancy.receive(1, true, packet(n, 111), |p| out.push((p.seq, p.timestamp / 960, p.payload.to_vec(), p.red.is_some()))).unwrap();
         out
     }
 
@@ -125,13 +125,13 @@ mod tests {
     #[test]
     fn what_was_not_agreed_upon_is_refused() {
         let mut redundancy = Redundancy::default();
-        let take = |redundancy: &mut Redundancy, packet| redundancy.unwrap(1, true, packet, |_| panic!("nothing goes on"));
+        let take = |redundancy: &mut Redundancy, packet| redundancy.receive(1, true, packet, |_| panic!("nothing goes on"));
         assert_eq!(take(&mut redundancy, packet(10, 111)), Err(DropReason::Malformed));
         redundancy.negotiate(Some(TYPES));
         assert_eq!(take(&mut redundancy, packet(10, 8)), Err(DropReason::Malformed));
         assert_eq!(take(&mut redundancy, Packet { payload: Arc::from([0x80u8]), ..packet(10, 111) }), Err(DropReason::Malformed));
         for ssrc in 0..100 {
-            redundancy.unwrap(ssrc, false, packet(1, 111), |p| assert!(p.red.is_none())).unwrap();
+            redundancy.receive(ssrc, false, packet(1, 111), |p| assert!(p.red.is_none())).unwrap();
         }
         assert_eq!(redundancy.newest.len(), TRACKS_PER_PEER_MAX);
     }

@@ -4,6 +4,8 @@
  *
  *     publisher   on each full second the left of the picture turns white, and a tone of one's own pitch begins
  *     receiver    notes when the left of a tile turned white, and when each pitch began in any of the sounds
+ *
+ * On a busy machine a page may miss its moment. A flash that would be painted late is left out, and one that was seen after missed frames is not noted.
  */
 
 /** Multiples of the bandwidth of a block of 128 samples at 48 kHz, so that a block tells them apart. */
@@ -12,21 +14,23 @@ export const PITCHES = { Ada: 750, Bo: 1500, Cy: 2250 };
 /** The camera and the microphone are replaced; `rgb` is the picture's colour. */
 export function installMarks({ rgb, width, height, pitch }) {
   const FPS = 20;
-  const MARK_MS = 150;
+  const MARK_MS = 200;
+  const LATE_MS_MAX = 10;
 
   function picture() {
     const canvas = Object.assign(document.createElement('canvas'), { width, height });
     const context = canvas.getContext('2d');
     const stream = canvas.captureStream(0);
     const track = stream.getVideoTracks()[0];
-    let step = 0;
+    let [step, whiteUntil] = [0, 0];
     const paint = () => {
       if (track.readyState === 'ended') return;
       const wall = performance.timeOrigin + performance.now();
       context.fillStyle = `rgb(${rgb.join(' ')})`;
       context.fillRect(0, 0, width, height);
       context.fillStyle = 'rgb(255 255 255)';
-      if (wall % 1000 < MARK_MS) context.fillRect(0, 0, width / 4, height);
+      if ((wall + 2) % 1000 < LATE_MS_MAX) whiteUntil = wall + MARK_MS;
+      if (wall < whiteUntil) context.fillRect(0, 0, width / 4, height);
       // Something always moves.
       context.fillRect(((++step * 3) % width) - 8, height - 8, 16, 8);
       track.requestFrame();
@@ -94,12 +98,13 @@ export function watchFlashes() {
 
   const before = new WeakMap();
   function watch(video) {
-    video.requestVideoFrameCallback((_, { expectedDisplayTime }) => {
+    video.requestVideoFrameCallback((_, { expectedDisplayTime, presentedFrames }) => {
       const who = video.closest('[role=group]')?.getAttribute('aria-label') ?? '';
       const white = video.videoWidth > 0 && isWhite(video);
       const last = before.get(video);
-      if (white && last?.white === false && last.who === who) flashes.push({ who, at: expectedDisplayTime });
-      before.set(video, { white, who });
+      const next = last?.who === who && last.presentedFrames + 1 === presentedFrames;
+      if (white && next && !last.white) flashes.push({ who, at: expectedDisplayTime });
+      before.set(video, { white, who, presentedFrames });
       watch(video);
     });
   }
