@@ -39,13 +39,23 @@ fn slots(kind: Kind, count: usize) -> Vec<SlotSpec> {
 fn vp8(seq: u64, timestamp: u32, keyframe: bool, now: Instant) -> Packet {
     let payload = [0x90, 0x80, 0x80, seq as u8, u8::from(!keyframe)];
     let extensions = Extensions::default();
-    Packet { seq, timestamp, marker: true, codec: Codec::Vp8, extensions, payload: payload.into(), received: now, captured: now }
+    Packet { seq, timestamp, marker: true, codec: Codec::Vp8, extensions, payload: payload.into(), red: None, received: now, captured: now }
 }
 
 fn opus(seq: u64, level: u8, now: Instant) -> Packet {
     let extensions = Extensions { audio_level: Some(level), ..Extensions::default() };
     let timestamp = seq as u32 * 960;
-    Packet { seq, timestamp, marker: false, codec: Codec::Opus, extensions, payload: [1u8; 3].into(), received: now, captured: now }
+    Packet {
+        seq,
+        timestamp,
+        marker: false,
+        codec: Codec::Opus,
+        extensions,
+        payload: [1u8; 3].into(),
+        red: None,
+        received: now,
+        captured: now,
+    }
 }
 
 impl Stage {

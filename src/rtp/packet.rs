@@ -110,6 +110,8 @@ pub struct Packet {
     pub extensions: Extensions,
     /// RTP payload without header and padding.
     pub payload: Arc<[u8]>,
+    /// Of sound that came with redundancy (RFC 2198): all of it, `payload` included, for receivers that want it so.
+    pub red: Option<Arc<[u8]>>,
     /// When it arrived here.
     pub received: Instant,
     /// When its first sample was captured, on our clock; never after `received`.

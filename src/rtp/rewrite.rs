@@ -275,7 +275,7 @@ mod tests {
 
     fn packet(codec: Codec, seq: u64, timestamp: u32, now: Instant) -> Packet {
         let extensions = Extensions::default();
-        Packet { seq, timestamp, marker: true, codec, extensions, payload: [0u8; 4].into(), received: now, captured: now }
+        Packet { seq, timestamp, marker: true, codec, extensions, payload: [0u8; 4].into(), red: None, received: now, captured: now }
     }
 
     fn numbered(value: u16, wide: bool, tl0: u8) -> Facts {

@@ -24,7 +24,7 @@ use crate::limits::{
 const _: () = assert!(SLOTS_PER_PEER_MAX <= 64, "a set of slots is a u64");
 use crate::metrics::DropReason;
 use crate::room::Forward;
-use crate::rtp::Packet;
+use crate::rtp::{Codec, Kind, Packet};
 
 /// Outputs of one drain. A connection has never been seen to need more than some hundred; more means a loop, and the next tick goes on.
 const OUTPUTS_PER_DRAIN_MAX: usize = 10_000;
@@ -296,17 +296,28 @@ impl Peer {
             self.drops.count(DropReason::Malformed);
             return;
         }
-        let pt = *packet.header.payload_type;
-        let Some((_, codec)) = self.codecs.iter().find(|(known, _)| *known == pt) else {
+        let (ssrc, pt) = (*packet.header.ssrc, *packet.header.payload_type);
+        let wrapped = self.redundancy.wraps(pt);
+        let codec = if wrapped { Some(Codec::Opus) } else { self.codecs.iter().find(|(known, _)| *known == pt).map(|(_, codec)| *codec) };
+        let Some(codec) = codec else {
             self.drops.count(DropReason::Codec);
             return;
         };
-        let mut packet = translate::packet(packet, *codec, &mut self.clock);
+        let mut packet = translate::packet(packet, codec, &mut self.clock);
         if let Some(time) = &mut packet.extensions.capture_time {
             // Whoever forwards says how far the capturing clock is ahead of the clock of its own reports.
             time.offset = Some(time.ntp.wrapping_sub(self.egress.ntp(packet.captured)).cast_signed());
         }
-        self.events.push_back(PeerEvent::Packet { track, layer, packet });
+        let events = &mut self.events;
+        let mut tell = |packet| events.push_back(PeerEvent::Packet { track, layer, packet });
+        match codec.kind() {
+            Kind::Video => tell(packet),
+            Kind::Audio => {
+                if let Err(reason) = self.redundancy.receive(ssrc, wrapped, packet, tell) {
+                    self.drops.count(reason);
+                }
+            }
+        }
     }
 
     /// Which track and layer an SSRC is. Remembered, because the mid and rid extensions come on the first packets only.

@@ -30,7 +30,7 @@ use crate::id::SlotIndex;
 use crate::limits::{DATAGRAM_BYTES_MAX, HISTORY_AUDIO_PACKETS_MAX, HISTORY_PACKETS_MAX, MEDIA_BYTES_MAX};
 use crate::metrics::{DropReason, Drops};
 use crate::room::Forward;
-use crate::rtp::{Codec, Kind, Packet};
+use crate::rtp::{Codec, Kind, Packet, red};
 
 /// Taken for the round trip until the first report tells it.
 const RTT_UNKNOWN: Duration = Duration::from_millis(100);
@@ -49,6 +49,18 @@ pub struct PayloadTypes {
     pub pt: u8,
     /// Its retransmissions, where the receiver takes them.
     pub rtx: Option<u8>,
+    /// The same with redundancy, where the receiver takes it.
+    pub red: Option<u8>,
+}
+
+impl PayloadTypes {
+    /// What of a packet goes to this receiver: payload type, payload, and the type of the sound in it where that has redundancy.
+    fn body<'a>(&self, packet: &'a Packet) -> (u8, &'a [u8], Option<u8>) {
+        match (self.red, &packet.red) {
+            (Some(red), Some(whole)) => (red, whole, Some(self.pt)),
+            _ => (self.pt, &packet.payload, None),
+        }
+    }
 }
 
 /// One slot as it was negotiated.
@@ -212,7 +224,8 @@ impl Egress {
         let sent = Sent { header: forward.header, track: forward.track, packet: packet.clone(), repeated: None };
         let out = Outgoing { session, transport: self.ledger.next(), abs_send_time: abs_send_time(self.epoch.0, now) };
         let (ssrc, index) = (stream.config.ssrc, sent.header.seq);
-        let len = out.write(&mut self.outbox, stream, &sent, Place { pt: types.pt, ssrc, index, original: None })?;
+        let (pt, payload, within) = types.body(packet);
+        let len = out.write(&mut self.outbox, stream, &sent, Place { pt, payload, within, ssrc, index, original: None })?;
         let is_numbered = stream.config.ids.transport > 0;
         stream.reports.on_sent(forward.track, forward.header.timestamp, packet, now);
         stream.history.note(sent);
@@ -314,7 +327,8 @@ impl Egress {
         let rtx = stream.config.rtx?;
         let pt = stream.config.codecs.iter().find(|c| c.codec == sent.packet.codec)?.rtx?;
         let out = Outgoing { session, transport: self.ledger.next(), abs_send_time: abs_send_time(self.epoch.0, now) };
-        let place = Place { pt, ssrc: rtx, index: stream.rtx_index, original: Some(sent.header.seq as u16) };
+        let payload = &sent.packet.payload[..];
+        let place = Place { pt, payload, within: None, ssrc: rtx, index: stream.rtx_index, original: Some(sent.header.seq as u16) };
         let len = out.write(&mut self.outbox, stream, sent, place).ok()?;
         stream.rtx_index += 1;
         let is_numbered = stream.config.ids.transport > 0;
@@ -359,8 +373,11 @@ impl Egress {
 }
 
 /// Where one packet goes: a slot's media stream, or its stream for retransmissions.
-struct Place {
+struct Place<'a> {
     pt: u8,
+    payload: &'a [u8],
+    /// The payload has redundancy, and this is the receiver's type for the sound in it.
+    within: Option<u8>,
     ssrc: u32,
     index: u64,
     original: Option<u16>,
@@ -376,10 +393,10 @@ struct Outgoing<'a> {
 impl Outgoing<'_> {
     /// Header, payload from the shared packet, patches, tag. Returns the datagram's length.
     #[inline]
-    fn write(&self, outbox: &mut Outbox, stream: &Stream, sent: &Sent, place: Place) -> Result<usize, DropReason> {
+    fn write(&self, outbox: &mut Outbox, stream: &Stream, sent: &Sent, place: Place<'_>) -> Result<usize, DropReason> {
         let packet = &sent.packet;
         let original_len = if place.original.is_some() { 2 } else { 0 };
-        let payload = if sent.header.empty { &[][..] } else { &packet.payload[..] };
+        let payload = if sent.header.empty { &[][..] } else { place.payload };
         let room = HEADER_BYTES_MAX + original_len + payload.len() + TAG_MAX;
         let buf = outbox.reserve(room).ok_or(DropReason::OutboxFull)?;
         let config = &stream.config;
@@ -401,6 +418,9 @@ impl Outgoing<'_> {
         }
         buf[at..at + payload.len()].copy_from_slice(payload);
         sent.header.patch.apply(&mut buf[at..at + payload.len()]);
+        if let Some(pt) = place.within.filter(|_| !sent.header.empty) {
+            red::renumber(&mut buf[at..at + payload.len()], pt);
+        }
         let len = at + payload.len() + self.session.local.tag_len();
         if len > DATAGRAM_BYTES_MAX || self.session.local.seal_rtp(&mut buf[..len], header_len, place.ssrc, place.index).is_err() {
             outbox.commit(0);
@@ -435,6 +455,7 @@ pub fn packet_of(codec: Codec, payload: Vec<u8>, now: Instant) -> Packet {
         codec,
         extensions: Default::default(),
         payload: payload.into(),
+        red: None,
         received: now,
         captured: now,
     }
@@ -452,7 +473,7 @@ mod tests {
 
     fn egress(now: Instant) -> Egress {
         let mut e = Egress::new((now, 1 << 32));
-        let codecs = vec![PayloadTypes { codec: Codec::Vp8, pt: 96, rtx: Some(97) }];
+        let codecs = vec![PayloadTypes { codec: Codec::Vp8, pt: 96, rtx: Some(97), red: None }];
         e.add_stream(StreamConfig {
             kind: Kind::Video,
             mid: "3".into(),
@@ -504,6 +525,24 @@ mod tests {
         let out = datagrams(&mut e);
         assert_eq!(out.iter().map(|d| (word(d, 8), u16::from_be_bytes([d[2], d[3]]), d[1] & 127)).collect::<Vec<_>>(), [(11, 1, 97)]);
         assert!(!e.handle_rtcp(&sealed, now, |_| ()), "a replay");
+    }
+
+    #[test]
+    fn redundancy_goes_to_those_who_take_it_under_their_numbers() {
+        let now = Instant::now();
+        let whole = Arc::from([0x80 | 111, 15, 0, 1, 111, 1, 2]);
+        let sound = Packet { payload: Arc::from([2u8]), red: Some(whole), ..(*packet(now, Codec::Opus)).clone() };
+        for (red, pt, body) in [(Some(120), 120, vec![0x80 | 109, 15, 0, 1, 109, 1, 2]), (None, 109, vec![2])] {
+            let mut e = egress(now);
+            e.connect(Session::new(&exported(false)).unwrap());
+            e.renegotiate(SlotIndex(0), vec![PayloadTypes { codec: Codec::Opus, pt: 109, rtx: None, red }], ExtensionIds::default());
+            e.send(&forward_to(0, 5, 0), &Arc::new(sound.clone()), now).unwrap();
+            let out = datagrams(&mut e);
+            // The same keys seal the same to the same.
+            let mut expected = [&out[0][..16], &body, &[0; 16]].concat();
+            Session::new(&exported(false)).unwrap().local.seal_rtp(&mut expected, 16, 10, 5).unwrap();
+            assert_eq!((out[0][1] & 127, &out[0]), (pt, &expected));
+        }
     }
 
     #[test]
@@ -599,7 +638,7 @@ mod tests {
     fn paced(now: Instant, wanted: u64) -> (Egress, Session) {
         let mut e = egress(now);
         let video = e.streams[0].config.clone();
-        let codecs = vec![PayloadTypes { codec: Codec::Opus, pt: 111, rtx: None }];
+        let codecs = vec![PayloadTypes { codec: Codec::Opus, pt: 111, rtx: None, red: None }];
         e.add_stream(StreamConfig { kind: Kind::Audio, ssrc: 20, rtx: None, codecs, ..video });
         e.connect(Session::new(&exported(false)).unwrap());
         e.want(wanted, now);

@@ -12,7 +12,9 @@ use super::ledger::Ledger;
 use super::sctp::Gate;
 use super::{Offer, Path, Peer, PeerConfig, VideoCodec, certificate};
 use crate::limits::{Limits, MEDIA_BYTES_MAX, NACKS_PER_PACKET_MAX, TOLD_PER_PACKET_MAX};
-use crate::rtp::{self, CaptureTime, Choice, Codec, Extensions, Facts, Kind, Layer, Packet, Rewriter, Selector, Starts};
+use crate::rtp::{
+    self, CaptureTime, Choice, Codec, Extensions, Facts, Kind, Layer, Packet, Red, Rewriter, Selector, Starts, red,
+};
 
 /// An offer as Chromium writes it.
 const OFFER: &str = include_str!("../../loadtest/fuzz/corpus/offer/chromium");
@@ -86,6 +88,10 @@ pub fn media(bytes: &[u8]) {
         seq = seq.wrapping_add_signed(i64::from(r.byte().cast_signed())).clamp(1, 1 << 40);
         now += Duration::from_millis(u64::from(r.byte()));
         let packet = packet(&mut r, codec, seq, now, flags);
+        if let Some(red) = Red::parse(&packet.payload) {
+            assert!(red.missing(u64::from(flags), packet.timestamp).all(|(back, _)| back <= u64::from(flags)));
+            red::renumber(&mut packet.payload.to_vec(), flags);
+        }
         let facts = Facts::parse(codec, &packet.payload, packet.extensions.descriptor.as_deref());
         let rewritten =
             if begun && flags & 1 == 0 { rewriter.rewrite(&packet, &facts, now).ok() } else { Some(rewriter.switch(&packet, &facts, now)) };
@@ -160,7 +166,17 @@ fn packet(r: &mut Reader<'_>, codec: Codec, seq: u64, now: Instant, flags: u8) -
         descriptor,
     };
     let (timestamp, len) = (r.word(), usize::from(r.byte()) % MEDIA_BYTES_MAX);
-    Packet { seq, timestamp, marker: flags & 32 > 0, codec, extensions, payload: Arc::from(r.take(len)), received: now, captured: now }
+    Packet {
+        seq,
+        timestamp,
+        marker: flags & 32 > 0,
+        codec,
+        extensions,
+        payload: Arc::from(r.take(len)),
+        red: None,
+        received: now,
+        captured: now,
+    }
 }
 
 /// Plain RTCP, and the same bytes as SCTP.

@@ -133,6 +133,7 @@ mod tests {
             codec: Codec::Vp8,
             extensions: Extensions::default(),
             payload: Arc::from([1u8]),
+            red: None,
             received: now,
             captured: now,
         };

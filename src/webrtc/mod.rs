@@ -8,6 +8,7 @@
 //! | `pacer` | when a packet leaves |
 //! | `bwe` | how much a receiver's link carries |
 //! | `feedback`, `ledger`, `replay` | the RTCP that receivers send, and which packets it speaks of |
+//! | `redundancy` | sound that carries what went before it |
 //! | `route` | where the client is, and for how long that holds |
 //! | `tap` | the keys, copied from DTLS; SCTP looked at as it comes out |
 //! | `sctp` | which streams a packet of data channels opens |
@@ -29,6 +30,7 @@ mod offer;
 mod outbox;
 mod pacer;
 mod peer;
+mod redundancy;
 mod repeats;
 mod replay;
 mod report;

@@ -27,6 +27,8 @@ pub struct OfferedSection {
     pub receives: bool,
     /// Simulcast layers that the client sends, in its order: the smallest first by our convention. Empty: one layer without rid.
     pub rids: Vec<String>,
+    /// The payload type of Opus with redundancy (RFC 2198), where the client takes it.
+    pub red: Option<u8>,
 }
 
 /// Why an offer cannot be used; for the one who wrote it.
@@ -196,7 +198,17 @@ fn section(lines: &[&str]) -> Result<OfferedSection, String> {
     let has = |attribute: &str| lines.contains(&attribute);
     let media = lines.first().is_some_and(|l| l.starts_with("m=audio ") || l.starts_with("m=video ")) && !has("a=inactive");
     let video = lines.first().is_some_and(|l| l.starts_with("m=video "));
-    Ok(OfferedSection { mid: mid.to_string(), video, publishes: media && !has("a=recvonly"), receives: media && !has("a=sendonly"), rids })
+    let (publishes, receives) = (media && !has("a=recvonly"), media && !has("a=sendonly"));
+    Ok(OfferedSection { mid: mid.to_string(), video, publishes, receives, rids, red: redundancy(lines) })
+}
+
+/// `a=rtpmap:63 red/48000/2` with `a=fmtp:63 111/111`, where 111 is Opus.
+fn redundancy(lines: &[&str]) -> Option<u8> {
+    let maps = || lines.iter().filter_map(|l| l.strip_prefix("a=rtpmap:")?.split_once(' '));
+    let is = |pt: &str, name: &str| maps().any(|(known, encoding)| known == pt && encoding.eq_ignore_ascii_case(name));
+    let wraps_opus = |parameters: &str| parameters.split('/').all(|pt| is(pt, "opus/48000/2"));
+    let mut formats = lines.iter().filter_map(|l| l.strip_prefix("a=fmtp:")?.split_once(' '));
+    formats.find(|(pt, parameters)| is(pt, "red/48000/2") && wraps_opus(parameters)).and_then(|(pt, _)| pt.parse().ok())
 }
 
 /// RFC 8853: `send a;b,c`. Of alternatives (`b,c`) the first counts; `~` marks a paused one. Nobody is sent simulcast, so none may be wished.
@@ -248,6 +260,33 @@ mod tests {
         let accepted = crate::webrtc::Peer::accept(&config, Offer::parse(whole).unwrap(), VideoCodec::Vp8, (now, 0), now);
         let (_, _, negotiated) = accepted.unwrap();
         assert_eq!((negotiated.published.len(), negotiated.new_slots.len()), (2, 2));
+    }
+
+    #[test]
+    fn redundancy_is_taken_where_it_wraps_opus() {
+        let section = |lines: &str| scan(&format!("m=audio 9 X 63 111\r\na=mid:0\r\na=rtpmap:111 opus/48000/2\r\n{lines}")).unwrap()[0].red;
+        assert_eq!(section("a=rtpmap:63 red/48000/2\r\na=fmtp:63 111/111\r\n"), Some(63));
+        assert_eq!(section("a=rtpmap:63 RED/48000/2\r\na=fmtp:63 111/111/111\r\n"), Some(63));
+        for other in
+            ["a=rtpmap:63 red/48000/2\r\n", "a=rtpmap:63 red/48000/2\r\na=fmtp:63 0/0\r\n", "a=rtpmap:63 red/8000\r\na=fmtp:63 111/111\r\n"]
+        {
+            assert_eq!(section(other), None, "{other}");
+        }
+        // As Chromium offers it, it is answered, and before plain Opus: so Chromium sends it.
+        let config = crate::webrtc::PeerConfig {
+            certificate: crate::webrtc::certificate().unwrap(),
+            addresses: vec![],
+            limits: crate::limits::Limits::default(),
+        };
+        let now = std::time::Instant::now();
+        let offer = Offer::parse(include_str!("../../loadtest/fuzz/corpus/offer/chromium")).unwrap();
+        let (peer, answer, negotiated) = crate::webrtc::Peer::accept(&config, offer, VideoCodec::Vp8, (now, 0), now).unwrap();
+        let text = answer.print();
+        assert_eq!(text.matches(" 63 111\r\n").count(), 2, "{text}");
+        assert_eq!(text.matches("a=rtpmap:63 red/48000/2\r\na=fmtp:63 111/111\r\n").count(), 2, "{text}");
+        let sound = negotiated.new_slots.iter().position(|slot| slot.kind == crate::rtp::Kind::Audio).unwrap();
+        let types = &peer.egress.config(crate::id::SlotIndex(sound as u16)).unwrap().codecs;
+        assert_eq!(types.iter().map(|t| (t.pt, t.red)).collect::<Vec<_>>(), [(111, Some(63))]);
     }
 
     #[test]

@@ -20,7 +20,8 @@ use str0m::rtp::Ssrc;
 use str0m::{Candidate, Rtc};
 
 use super::egress::{Egress, StreamConfig};
-use super::offer::{Answer, Offer, OfferError, VideoCodec};
+use super::offer::{Answer, Offer, OfferError, OfferedSection, VideoCodec};
+use super::redundancy::Redundancy;
 use super::route::Route;
 use super::{tap, translate};
 use crate::id::{LayerIndex, SlotIndex, TrackId};
@@ -153,6 +154,7 @@ pub struct Peer {
     /// Which track and layer a received SSRC is; learnt from str0m, which learns it from the mid and rid extensions.
     pub(super) sources: Vec<(u32, TrackId, LayerIndex)>,
     pub(super) codecs: Vec<(u8, Codec)>,
+    pub(super) redundancy: Redundancy,
     /// When what it publishes was captured.
     pub(super) clock: CaptureClock,
     pub(super) channels: Channels,
@@ -217,6 +219,7 @@ impl Peer {
             slots: vec![],
             sources: vec![],
             codecs: vec![],
+            redundancy: Redundancy::default(),
             clock: CaptureClock::new(now),
             channels: Channels::default(),
             events: VecDeque::new(),
@@ -254,7 +257,7 @@ impl Peer {
         mids.extend(
             self.slots.iter().map(|slot| slot.mid).filter(|mid| !offer.sections.iter().any(|s| s.mid == **mid)).collect::<Vec<_>>(),
         );
-        let configs = self.take_streams(&mids);
+        let configs = self.take_streams(&mids, &offer.sections);
         let answer = answered.map_err(|e| OfferError::Bad(e.to_string()))?;
         let known = self.slots.len();
         let mut negotiated = Negotiated::default();
@@ -262,6 +265,7 @@ impl Peer {
         self.update_sections(&offer.sections, &mut negotiated);
         let params = self.rtc.codec_config().params();
         self.codecs = params.iter().filter_map(|p| Some((*p.pt(), translate::codec(p)?))).collect();
+        self.redundancy.negotiate(translate::redundancy(params));
         debug_assert_eq!(self.slots.len(), known + negotiated.new_slots.len());
         let ufrag = self.rtc.direct_api().local_ice_credentials().ufrag;
         if std::mem::replace(&mut self.ufrag, ufrag) != self.ufrag {
@@ -308,13 +312,14 @@ impl Peer {
     }
 
     /// Takes every send stream back, and returns how the m-lines' streams were negotiated.
-    fn take_streams(&mut self, mids: &[Mid]) -> Vec<(Mid, StreamConfig)> {
+    fn take_streams(&mut self, mids: &[Mid], offered: &[OfferedSection]) -> Vec<(Mid, StreamConfig)> {
         let params = self.rtc.codec_config().params().to_vec();
         let mut configs = vec![];
         for mid in mids {
             let Some(media) = self.rtc.media(*mid) else { continue };
             let kind = kind(media.kind());
-            let (codecs, ids) = (translate::payload_types(media, &params), translate::extension_ids(media));
+            let red = offered.iter().find(|section| section.mid == **mid).and_then(|section| section.red);
+            let (codecs, ids) = (translate::payload_types(media, &params, red), translate::extension_ids(media));
             let (sending, cname) = (media.direction().is_sending(), media.cname().to_string());
             let mut direct = self.rtc.direct_api();
             let Some(stream) = direct.stream_tx_by_mid(*mid, None) else { continue };
@@ -354,7 +359,7 @@ impl Peer {
         }
     }
 
-    fn update_sections(&mut self, offered: &[super::offer::OfferedSection], negotiated: &mut Negotiated) {
+    fn update_sections(&mut self, offered: &[OfferedSection], negotiated: &mut Negotiated) {
         let before = std::mem::take(&mut self.sections);
         for section in offered {
             let mid: Mid = section.mid.as_str().into();

@@ -29,7 +29,7 @@ pub fn config(certificate: DtlsCert) -> RtcConfig {
         .set_extension(5, Extension::AbsoluteCaptureTime)
         .set_extension(12, Extension::with_serializer(DESCRIPTOR_URI, RawDescriptor))
         .clear_codecs()
-        .enable_opus(true, false)
+        .enable_opus(true, true)
         .enable_vp8(true)
         .enable_vp9(true)
         .enable_h264(true)
@@ -54,10 +54,20 @@ pub fn codec(params: &PayloadParams) -> Option<Codec> {
     })
 }
 
-/// The codecs that the other side of an m-line listed, in its order, with its numbers.
-pub fn payload_types(media: &Media, params: &[PayloadParams]) -> Vec<PayloadTypes> {
+/// The codecs that the other side of an m-line listed, in its order, with its numbers. `red` is what it listed for sound with redundancy, which
+/// str0m knows for the whole connection only.
+pub fn payload_types(media: &Media, params: &[PayloadParams], red: Option<u8>) -> Vec<PayloadTypes> {
     let listed = media.remote_pts().iter().filter_map(|pt| params.iter().find(|p| p.pt() == *pt));
-    listed.filter_map(|p| Some(PayloadTypes { codec: codec(p)?, pt: *p.pt(), rtx: p.resend().map(|pt| *pt) })).collect()
+    let types = |p: &PayloadParams| {
+        let red = p.red().map(|pt| *pt).filter(|pt| red == Some(*pt));
+        Some(PayloadTypes { codec: codec(p)?, pt: *p.pt(), rtx: p.resend().map(|pt| *pt), red })
+    };
+    listed.filter_map(types).collect()
+}
+
+/// The payload type of sound with redundancy, and that of the sound within.
+pub fn redundancy(params: &[PayloadParams]) -> Option<(u8, u8)> {
+    params.iter().find_map(|p| Some((*p.red()?, *p.pt())))
 }
 
 /// The other side's numbers for the extensions of an m-line.
@@ -98,6 +108,7 @@ pub fn packet(p: RtpPacket, codec: Codec, clock: &mut CaptureClock) -> Packet {
         codec,
         extensions,
         payload: p.payload,
+        red: None,
         received: p.timestamp,
         captured: clock.captured(arrival, report),
     }

@@ -31,7 +31,7 @@ fn picture(seq: u64, frame: u64, encoding: usize, keyframe: bool, now: Instant) 
     payload.resize(FRAME_BYTES[encoding].min(1_200), 0);
     let extensions = Extensions::default();
     let timestamp = frame as u32 * 3_000;
-    Packet { seq, timestamp, marker: true, codec: Codec::Vp8, extensions, payload: payload.into(), captured: now, received: now }
+    Packet { seq, timestamp, marker: true, codec: Codec::Vp8, extensions, payload: payload.into(), red: None, captured: now, received: now }
 }
 
 impl Camera {

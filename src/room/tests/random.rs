@@ -357,6 +357,7 @@ impl World {
                         codec: source.codec,
                         extensions: Extensions { audio_level: Some(level), ..Extensions::default() },
                         payload: payload(source.codec, encoder.picture, keyframe, part == 0),
+                        red: None,
                         received: self.now,
                         captured: self.now,
                     };

@@ -88,6 +88,7 @@ impl Vp8 {
                 codec: Codec::Vp8,
                 extensions: Extensions::default(),
                 payload: payload.into(),
+                red: None,
                 received: now,
                 captured: now,
             };

@@ -197,6 +197,7 @@ impl Svc {
                     codec: self.codec,
                     extensions,
                     payload: payload.into(),
+                    red: None,
                     received: now,
                     captured: now,
                 };

@@ -5,16 +5,16 @@ type Codec = Pick<RTCRtpCodec, 'mimeType' | 'sdpFmtpLine'>;
  * otherwise. A browser that cannot be asked for layers (`canLayer`) makes wrong sizes of simulcast in other codecs, so it offers VP8 only.
  */
 export function sendCodecs<T extends Codec>(kind: 'audio' | 'video', capabilities: T[], canLayer = true): T[] {
-  if (kind === 'audio') return pick(capabilities, ['audio/opus']);
+  if (kind === 'audio') return receiveCodecs(kind, capabilities);
   return canLayer ? receiveCodecs(kind, capabilities) : pick(capabilities, ['video/vp8', 'video/rtx']);
 }
 
 /**
- * What may be received: every codec that somebody might publish, in the one profile that is published. No forward error correction: the server
- * sends none. The trimming keeps an offer of a dozen slots at a quarter of its size.
+ * What may be received: every codec that somebody might publish, in the one profile that is published. Sound with redundancy comes first, so that
+ * one lost packet in a row is not heard; a picture has no forward error correction: the server sends none. The trimming keeps an offer of a dozen slots at a quarter of its size.
  */
 export function receiveCodecs<T extends Codec>(kind: 'audio' | 'video', capabilities: T[]): T[] {
-  if (kind === 'audio') return pick(capabilities, ['audio/opus']);
+  if (kind === 'audio') return pick(capabilities, ['audio/red', 'audio/opus']);
   return pick(capabilities, ['video/vp8', 'video/vp9', 'video/h264', 'video/av1', 'video/rtx']).filter(isCommonProfile);
 }
 
