@@ -46,7 +46,8 @@ pub enum Choice {
     Skip,
 }
 
-/// Chooses for one receiver (slot) from one stream. `begin` at a keyframe, then `choose` for every packet, from that one on; `aim` at any time.
+/// Chooses for one receiver (slot) from one stream. `begin` at a keyframe, then `choose` for every packet, from that one on, which goes out;
+/// `aim` at any time.
 #[derive(Clone, Debug, Default)]
 pub struct Selector {
     aim: Layer,
@@ -122,6 +123,7 @@ impl Selector {
         if packet.payload.is_empty() {
             return Choice::Skip; // padding: part of no picture
         }
+        let first = self.head.is_none();
         match self.head.map(|head| (head.place(packet, packet.received), head.timestamp())) {
             None => self.advance(facts, packet, true),
             Some((Place::Newer, timestamp)) => self.advance(facts, packet, packet.timestamp != timestamp),
@@ -130,7 +132,8 @@ impl Selector {
             Some((Place::Older | Place::TooOld | Place::Restart, _)) => return Choice::Send { marker: packet.marker },
         }
         let Some(rule) = self.rule_at(packet.seq) else { return Choice::Skip };
-        let goes = rule.takes(facts);
+        // A keyframe that claims to be of a higher layer than wanted is against every format; still the stream has begun with it.
+        let goes = first || rule.takes(facts);
         if let (Some(descriptor), Some(targets)) = (facts.descriptor, &facts.targets) {
             self.frames.note(descriptor.frame_number, targets, goes);
         }
@@ -298,5 +301,62 @@ impl Frames {
         }
         self.sent = before << 1 | u64::from(goes);
         self.newest = Some(number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::super::packet::Extensions;
+    use super::*;
+
+    fn packet(codec: Codec, seq: u64, timestamp: u32, payload: &[u8]) -> Packet {
+        let (extensions, received) = (Extensions::default(), Instant::now());
+        Packet { seq, timestamp, marker: seq % 2 == 1, codec, extensions, payload: payload.into(), received }
+    }
+
+    #[test]
+    fn what_has_no_layers_goes_out_as_it_is() {
+        let mut selector = Selector::default();
+        let key = Facts { keyframe: true, frame_start: true, frame_end: true, ..Facts::default() };
+        selector.begin(&key, Layer::default());
+        for seq in 1..4 {
+            let marker = seq % 2 == 1;
+            assert_eq!(selector.choose(&key, &packet(Codec::Opus, seq, 0, &[])), Choice::Send { marker });
+        }
+        // Padding of a video stream is nobody's picture.
+        assert_eq!(selector.choose(&Facts::default(), &packet(Codec::Vp8, 4, 0, &[])), Choice::Skip);
+    }
+
+    #[test]
+    fn the_first_packet_goes_out_and_strangers_are_left_to_the_rewriter() {
+        let mut selector = Selector::default();
+        let facts = |keyframe, temporal| Facts { keyframe, frame_start: true, layer: Layer { spatial: 0, temporal }, ..Facts::default() };
+        selector.begin(&facts(true, 2), Layer::default());
+        let mut sends = |seq, timestamp, facts: &Facts| selector.choose(facts, &packet(Codec::Vp8, seq, timestamp, &[1])) != Choice::Skip;
+        assert!(sends(10_000, 0, &facts(true, 2)), "against every format, but it is the first");
+        assert!(!sends(10_001, 3_000, &facts(false, 1)));
+        assert!(sends(10_003, 6_000, &facts(false, 0)));
+        assert!(!sends(10_002, 3_000, &facts(false, 1)), "late, and judged as its neighbours");
+        for (seq, timestamp) in [(9_999, 0), (8_000, 0), (50_000, 0), (10_004, 2_000_000_000)] {
+            assert!(sends(seq, timestamp, &facts(false, 1)), "{seq}");
+        }
+        assert!(!sends(10_004, 9_000, &facts(false, 1)), "a stray does no harm");
+    }
+
+    #[test]
+    fn only_so_many_rules_are_remembered() {
+        let mut selector = Selector::default();
+        let facts = Facts { frame_start: true, ..Facts::default() };
+        selector.begin(&Facts { keyframe: true, ..facts }, Layer::MAX);
+        for step in 0..40 {
+            let sync = Facts { sync: true, layer: Layer { spatial: 0, temporal: (step % 2) as u8 }, ..facts };
+            selector.aim(Layer { spatial: 0, temporal: (step % 2) as u8 });
+            selector.choose(&sync, &packet(Codec::Vp8, 2 * step, 3_000 * step as u32, &[1]));
+        }
+        assert_eq!(selector.rules.len(), RULES_MAX);
+        assert_eq!(selector.choose(&Facts::default(), &packet(Codec::Vp8, 3, 0, &[1])), Choice::Skip, "forgotten");
+        assert!(selector.choose(&Facts::default(), &packet(Codec::Vp8, 77, 0, &[1])) != Choice::Skip, "remembered");
     }
 }
