@@ -4,8 +4,8 @@ import { join, launchChromium, part } from '../lib/browser.mjs';
 import { until } from '../lib/until.mjs';
 import { serveBehindWire } from '../lib/wire.mjs';
 
-/** Three layers of a picture that takes all the bits an encoder may use. */
-const CAMERA = { width: 960, height: 540, fps: 20, busy: true };
+/** Three layers of a picture that takes all the bits an encoder may use, but not all of a busy machine. */
+const CAMERA = { width: 960, height: 540, fps: 10, busy: true };
 const SMALL = { camera: { width: 160, height: 90, fps: 5 } };
 /** What the network lets through to the receiver, in kbit/s, and for how long. */
 const STEPS = [
@@ -15,6 +15,8 @@ const STEPS = [
 ];
 /** A step has shown what it does after so long. */
 const SETTLED_S = 5;
+/** Frames after which a picture is not one that stands. */
+const MOVING = 5;
 
 const world = {};
 before(async () => {
@@ -32,7 +34,7 @@ test('a receiver whose network gets worse and better', { timeout: 300_000 }, asy
   const ada = await join(browser, server, 'network', 'Ada', { camera: CAMERA });
   const bo = await join(browser, server, 'network', 'Bo', SMALL);
   await bo.seesAll(['Ada'], 60_000);
-  await until('a hundred frames', async () => (await pictureOf(bo)).framesDecoded > 100, 60_000);
+  await until(async () => `thirty frames, but: ${JSON.stringify(await pictureOf(bo))}`, async () => (await pictureOf(bo)).framesDecoded > 30, 60_000);
   const receiver = await mostServed(wire);
   const rows = [];
   for (const [step, { rate, seconds }] of STEPS.entries()) {
@@ -46,11 +48,11 @@ test('a receiver whose network gets worse and better', { timeout: 300_000 }, asy
 
 /** What the bars of adaptive forwarding are asserted on: the rows of all steps, one for each second. */
 function expectToFollow(rows) {
-  for (const { rate, kbits } of settled(rows)) assert.ok(kbits < rate * 1.1, `${kbits} kbit/s came through ${rate} kbit/s`);
+  for (const { rate, kbits } of settled(rows)) assert.ok(kbits <= rate * 1.02, `${kbits} kbit/s came through ${rate} kbit/s`);
   const [first, , last] = STEPS.map((_, step) => settled(rows.filter((row) => row.step === step)));
   for (const seconds of [first, last]) {
     const frames = seconds.reduce((sum, { frames }) => sum + frames, 0);
-    assert.ok(frames > seconds.length, `the picture moves at 3 Mbit/s: ${frames} frames in ${seconds.length} s`);
+    assert.ok(frames >= MOVING, `the picture moves at 3 Mbit/s: ${frames} frames in ${seconds.length} s`);
   }
 }
 
@@ -74,8 +76,9 @@ async function pictureOf(person) {
 /** A row for each second: what came in it, by the browser and by the wire. */
 async function watch(person, wire, client, seconds) {
   const look = async () => {
-    const [picture, { clients }] = [await pictureOf(person), await wire.counters()];
-    return { at: performance.now(), picture, link: clients.find((known) => known.client === client).down };
+    const [picture, { clients, elapsed_ms }] = [await pictureOf(person), await wire.counters()];
+    // The wire's own time: this process may be late.
+    return { at: elapsed_ms, picture, link: clients.find((known) => known.client === client).down };
   };
   const rows = [];
   let last = await look();
