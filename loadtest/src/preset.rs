@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use ninefold::api::protocol::{Role, RoomMode};
 use tokio::time::sleep;
 
-use crate::bot::{Bot, BotError, BotKit, Place};
+use crate::bot::{Bot, BotError, BotKit, Place, Transport};
 use crate::http::Target;
 use crate::media::Camera;
 use crate::report::{Clients, Millis, Report, Server};
@@ -52,6 +52,8 @@ pub struct Plan {
     pub viewers: usize,
     /// How long it is measured.
     pub duration: Duration,
+    /// How media goes.
+    pub transport: Transport,
 }
 
 impl Preset {
@@ -151,6 +153,7 @@ fn kit(plan: &Plan, index: usize) -> BotKit {
         microphone: publishes,
         video_slots: if watches { others.min(SLOTS_MAX) } else { 0 },
         audio_slots: if watches { others.min(3) } else { 0 },
+        transport: plan.transport,
         ..BotKit::person("")
     }
 }

@@ -142,7 +142,7 @@ impl World {
         let index = self.made;
         let address = SocketAddr::from(([10, (index >> 8) as u8, index as u8, 1], 4_000));
         let (mut client, offer) = Client::new(address, kit, self.now);
-        let config = PeerConfig { certificate: shared_certificate(), addresses: vec![self.server], limits: self.limits.clone() };
+        let config = PeerConfig { certificate: shared_certificate(), addresses: vec![self.server], tcp: true, limits: self.limits.clone() };
         let epoch = (self.start, 3_900_000_000 << 32);
         let offer = Offer::parse(&tamper(offer))?;
         let (media, answer, negotiated) = Peer::accept(&config, offer, VideoCodec::default(), epoch, self.now)?;
@@ -264,7 +264,7 @@ impl World {
 
     /// A datagram out of nowhere, or out of a client's own address.
     pub fn throw(&mut self, from: SocketAddr, bytes: &[u8]) {
-        let path = Path { remote: from, local: self.server };
+        let path = Path::udp(from, self.server);
         self.core.handle_datagram(path, bytes, self.now);
     }
 
@@ -345,7 +345,7 @@ impl World {
                 if self.recorded.0 == *index {
                     self.recorded.1.push(bytes.clone());
                 }
-                self.core.handle_datagram(Path { remote, local: self.server }, &bytes, now);
+                self.core.handle_datagram(Path::udp(remote, self.server), &bytes, now);
             });
         }
         if self.core.timeout().is_some_and(|at| at <= now) {

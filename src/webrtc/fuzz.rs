@@ -38,6 +38,7 @@ fn config() -> &'static PeerConfig {
     CONFIG.get_or_init(|| PeerConfig {
         certificate: certificate().expect("a certificate"),
         addresses: vec!["192.0.2.1:10000".parse().expect("an address")],
+        tcp: true,
         limits: Limits::default(),
     })
 }
@@ -132,7 +133,7 @@ pub fn datagrams(bytes: &[u8]) {
     let offer = Offer::parse(OFFER).expect("the offer is a good one");
     let epoch = (now, 3_900_000_000 << 32);
     let (mut peer, _, _) = Peer::accept(config(), offer, VideoCodec::default(), epoch, now).expect("it is answered");
-    let path = Path { remote: "192.0.2.9:9".parse().expect("an address"), local: config().addresses[0] };
+    let path = Path::udp("192.0.2.9:9".parse().expect("an address"), config().addresses[0]);
     while !r.0.is_empty() {
         let len = 8 * usize::from(r.byte());
         now += Duration::from_millis(u64::from(r.byte()));

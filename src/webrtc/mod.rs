@@ -6,7 +6,7 @@
 //! | [`Offer`], [`Answer`] (`offer`) | SDP as text: bounds, sections, layers |
 //! | `egress`, `header`, `history`, `outbox`, `repeats`, `srtp` | the send side, which is ours |
 //! | `feedback` | the RTCP that receivers send |
-//! | `route` | where the client is, and for how long that holds |
+//! | [`Path`] (`path`), `route` | the ways to the client; which one media takes, and for how long |
 //! | `tap` | the keys, copied from DTLS; SCTP looked at as it comes out |
 //! | `sctp` | which streams a packet of data channels opens |
 //! | `stun` | whom a connectivity check is for |
@@ -23,6 +23,7 @@ mod header;
 mod history;
 mod offer;
 mod outbox;
+mod path;
 mod peer;
 mod repeats;
 mod route;
@@ -34,6 +35,7 @@ mod translate;
 
 pub use egress::EgressCounters;
 pub use offer::{Answer, Offer, OfferError, OfferedSection, VideoCodec};
-pub use peer::{CloseReason, Negotiated, Path, Peer, PeerConfig, PeerEvent, Published};
+pub use path::{Path, Source, Transport};
+pub use peer::{CloseReason, Negotiated, Peer, PeerConfig, PeerEvent, Published};
 pub use tap::certificate;
 pub use translate::{ntp_time, ntp_time_to_unix_ms};

@@ -224,6 +224,7 @@ mod tests {
         let config = crate::webrtc::PeerConfig {
             certificate: crate::webrtc::certificate().unwrap(),
             addresses: vec![],
+            tcp: true,
             limits: crate::limits::Limits::default(),
         };
         let now = std::time::Instant::now();

@@ -16,3 +16,4 @@ mod rest;
 mod server;
 mod settings;
 mod strangers;
+mod tcp;
