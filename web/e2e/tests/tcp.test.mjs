@@ -30,7 +30,7 @@ test('a network with IPv6 only, by UDP and by TCP', { timeout: 300_000 }, async 
   const { pair, reason } = Namespace.createPair({ v6: true });
   if (!pair) return t.skip(reason);
   const [here, there] = pair;
-  const flags = ['--ignore-certificate-errors', `--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE ${HOST}`];
+  const flags = ['--ignore-certificate-errors', `--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE ${HOST} , EXCLUDE ${HOST.slice(1, -1)}`];
   const phone = await launchChromium({ namespace: there, flags });
   try {
     const server = await Server.start({ namespace: here, listen: `${HOST}:0`, args: ['--lan'] });

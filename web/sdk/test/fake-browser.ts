@@ -73,6 +73,10 @@ export class FakePeerConnection extends EventTarget {
     FakePeerConnection.all.push(this);
   }
 
+  getStats(): Promise<Map<string, RTCStats>> {
+    return Promise.resolve(new Map());
+  }
+
   addTransceiver(kind: 'audio' | 'video', { direction = 'sendrecv' }: RTCRtpTransceiverInit): FakeTransceiver {
     const transceiver = new FakeTransceiver(kind, direction);
     this.transceivers.push(transceiver);
