@@ -107,7 +107,7 @@ $(STAMPS)/build-packages: .ci/packages
 # Browsers for the end-to-end tests, namespaces for Firefox, letters for the Chinese pictures, and a compiler for libFuzzer.
 $(STAMPS)/test-packages: .ci/packages
 	@mkdir -p $(@D)
-	.ci/packages chromium=chromium firefox-esr=firefox-esr iproute2=ip fonts-noto-cjk g++=g++
+	.ci/packages chromium=chromium firefox-esr=firefox-esr iproute2=ip nftables=nft fonts-noto-cjk g++=g++
 	@touch $@
 
 $(NPM): $(WEB_PACKAGES) $(STAMPS)/build-packages

@@ -25,6 +25,10 @@ pub struct SlotIndex(pub u16);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LayerIndex(pub u8);
 
+/// A TCP connection that carries media. Counted by its shard from 1, unique there for the life of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId(pub u64);
+
 /// The name of a room: 1 to 64 letters (any script), digits, `-` and `_`. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RoomName(Arc<str>);

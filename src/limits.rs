@@ -271,9 +271,9 @@ pub const CHECKS: Rate = Rate { per_second: 100.0, burst: 200.0 };
 /// DTLS datagrams of one peer that are no data. A handshake has about ten, repeated a few times; whoever forges them from the client's own
 /// address must not use all of it up at once. More: dropped unread, counted; DTLS repeats its flights.
 pub const HANDSHAKE_DATAGRAMS: Rate = Rate { per_second: 500.0, burst: 1_000.0 };
-/// Addresses known for one peer: each of its networks, and where it moved lately. More: the one not heard from for longest is forgotten.
-pub const ADDRESSES_PER_PEER_MAX: usize = 16;
-/// Addresses that one peer may prove anew in a minute, and at once: two for each of its networks. More: checks from there are dropped, counted.
+/// Addresses known for one peer: each of its networks, by UDP and by a TCP connection to each of ours, and where it moved lately. More: the one not heard from for longest is forgotten.
+pub const ADDRESSES_PER_PEER_MAX: usize = 32;
+/// Addresses that one peer may prove anew in a minute, and at once: all of them, twice where it has two networks. More: checks from there are dropped, counted.
 pub const NEW_ADDRESSES: Rate = Rate { per_second: ADDRESSES_PER_PEER_MAX as f64 / 60.0, burst: ADDRESSES_PER_PEER_MAX as f64 };
 /// Addresses that one peer may prove between two ICE restarts. str0m remembers each until then; this many are 0.3 MB, and hours of a train
 /// ride. More: checks from there are dropped, counted.
@@ -285,6 +285,24 @@ pub const ADDRESS_LIFE: Duration = Duration::from_secs(15);
 pub const CONSENT_LIFE: Duration = Duration::from_secs(30);
 /// ICE names (ufrags) known for one peer: one for each restart. More: the oldest is forgotten.
 pub const NAMES_PER_PEER_MAX: usize = 4;
+/// Bytes of one datagram on a TCP connection: none of a WebRTC client is longer, nor of ours. Longer: the connection is closed.
+pub const TCP_FRAME_BYTES_MAX: usize = DATAGRAM_BYTES_MAX;
+/// Bytes waiting to leave by one TCP connection, beside what the kernel has: the keyframe of a screen. More: dropped, counted.
+pub const TCP_OUT_BYTES_MAX: usize = 128 * 1024;
+/// TCP connections of one shard. Clients try several and keep one or two, and few need them at all. More: the oldest that is nobody's is closed,
+/// or if there is none, the newest.
+pub const TCP_CONNECTIONS_MAX: usize = 8_192;
+/// Those of them that no check has made somebody's. A client's first check comes with the connection, so to push a client out one has to make
+/// this many within a round trip. More: the oldest is closed.
+pub const TCP_UNPROVEN_MAX: usize = 1_024;
+/// TCP connections to one shard from one address (IPv6: from one /64): some for each of a few hundred people behind one NAT. More: closed.
+pub const TCP_CONNECTIONS_PER_ADDRESS_MAX: usize = 1_000;
+/// Bytes that a TCP connection may bring before it is somebody's: checks for all of [`TCP_PROOF_TIMEOUT`], twenty a second. More: closed.
+pub const TCP_UNPROVEN_BYTES_MAX: usize = 32 * 1024;
+/// A TCP connection that is nobody's by then is closed. One that was somebody's is closed [`CONSENT_LIFE`] after its last check.
+pub const TCP_PROOF_TIMEOUT: Duration = Duration::from_secs(10);
+/// A TCP connection that takes nothing of what it is sent for so long is closed: what waits for it is old.
+pub const TCP_STALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Addresses that a node announces in its answers, default route first. More: the rest is not announced.
 pub const MEDIA_ADDRESSES_MAX: usize = 8;
 

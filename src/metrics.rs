@@ -23,6 +23,7 @@ pub struct Metrics {
     participants: IntGauge,
     viewers: IntGauge,
     tracks: IntGauge,
+    tcp_connections: IntGauge,
     packets_received: IntCounter,
     bytes_received: IntCounter,
     packets_sent: IntCounter,
@@ -59,6 +60,7 @@ impl Metrics {
             participants: gauge("ninefold_participants", "Participants in all rooms now, viewers not counted."),
             viewers: gauge("ninefold_viewers", "Viewers in all rooms now."),
             tracks: gauge("ninefold_tracks", "Published tracks in all rooms now."),
+            tcp_connections: gauge("ninefold_tcp_connections", "TCP connections to the media ports now, whoever made them."),
             packets_received: counter("ninefold_rtp_packets_received_total", "RTP packets of published tracks."),
             bytes_received: counter("ninefold_rtp_bytes_received_total", "Payload bytes of the RTP packets received."),
             packets_sent: counter("ninefold_rtp_packets_sent_total", "RTP packets of slots, repetitions not counted."),
@@ -77,7 +79,7 @@ impl Metrics {
             ),
             peer_panics: counter("ninefold_peer_panics_total", "Peers closed by a defect of ours."),
             room_panics: counter("ninefold_room_panics_total", "Rooms closed by a defect of ours."),
-            datagrams_sent: counter("ninefold_datagrams_sent_total", "UDP datagrams sent, of all kinds."),
+            datagrams_sent: counter("ninefold_datagrams_sent_total", "Datagrams sent, of all kinds, by UDP or in frames by TCP."),
             send_calls: counter("ninefold_send_calls_total", "System calls that sent them; one call sends many."),
             tick: register(&registry, HistogramVec::new(tick, &["shard"])),
             registry,
@@ -130,6 +132,8 @@ pub struct Present {
     pub viewers: u64,
     /// Their published tracks.
     pub tracks: u64,
+    /// Connections to its TCP port.
+    pub tcp_connections: u64,
 }
 
 /// What a shard counted since it last published: plain numbers, so that counting costs nothing.
@@ -159,7 +163,7 @@ pub struct ShardCounters {
     pub peer_panics: u64,
     /// Rooms closed by a panic.
     pub room_panics: u64,
-    /// UDP datagrams of all kinds.
+    /// Datagrams of all kinds, by UDP and TCP.
     pub datagrams_sent: u64,
     /// System calls that sent them.
     pub send_calls: u64,
@@ -225,6 +229,7 @@ impl ShardMetrics {
             (&metrics.participants, published.participants, present.participants),
             (&metrics.viewers, published.viewers, present.viewers),
             (&metrics.tracks, published.tracks, present.tracks),
+            (&metrics.tcp_connections, published.tcp_connections, present.tcp_connections),
         ];
         for (gauge, before, now) in pairs {
             gauge.add(now.cast_signed() - before.cast_signed());
@@ -302,6 +307,8 @@ pub enum DropReason {
     OutboxFull,
     /// The kernel took no more.
     SendFailed,
+    /// The receiver's TCP connection takes less than it is sent, or has just ended.
+    TcpFull,
     /// SRTP or SRTCP of str0m by one of our own SSRCs (the last guard against a nonce used twice).
     Guard,
     /// A data channel message that is too long or goes to nobody.
@@ -318,7 +325,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// All of them, in order of their numbers.
-    pub const ALL: [DropReason; 20] = [
+    pub const ALL: [DropReason; 21] = [
         DropReason::UnknownAddress,
         DropReason::UnprovenAddress,
         DropReason::Malformed,
@@ -333,6 +340,7 @@ impl DropReason {
         DropReason::NotConnected,
         DropReason::OutboxFull,
         DropReason::SendFailed,
+        DropReason::TcpFull,
         DropReason::Guard,
         DropReason::Data,
         DropReason::Feedback,
@@ -358,6 +366,7 @@ impl DropReason {
             DropReason::NotConnected => "not_connected",
             DropReason::OutboxFull => "outbox_full",
             DropReason::SendFailed => "send_failed",
+            DropReason::TcpFull => "tcp_full",
             DropReason::Guard => "guard",
             DropReason::Data => "data",
             DropReason::Feedback => "feedback",

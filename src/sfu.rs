@@ -215,6 +215,7 @@ impl Sfu {
             let shard_config = ShardConfig {
                 index,
                 port: if config.media.port == 0 { 0 } else { config.media.port + step },
+                tcp: config.media.tcp,
                 addresses: addresses.clone(),
                 advertised: config.media.advertise.iter().map(|a| (a.ip, a.port.map(|port| port + step))).collect(),
                 epoch,
@@ -225,10 +226,15 @@ impl Sfu {
             };
             let port = shard_config.port;
             let ShardHandle { commands, announced } =
-                shard::spawn(shard_config).map_err(|e| io::Error::new(e.kind(), format!("media port {port} (UDP): {e}")))?;
+                shard::spawn(shard_config).map_err(|e| io::Error::new(e.kind(), format!("media port {port}, {e}")))?;
             shards.push(Shard {
                 commands,
-                media: PeerConfig { certificate: certificate.clone(), addresses: announced, limits: config.limits.clone() },
+                media: PeerConfig {
+                    certificate: certificate.clone(),
+                    addresses: announced,
+                    tcp: config.media.tcp,
+                    limits: config.limits.clone(),
+                },
             });
         }
         Ok(Sfu { shards, rooms, next_peer: AtomicU32::new(1), limits: config.limits.clone(), epoch, draining: AtomicBool::new(false) })

@@ -3,38 +3,36 @@
 //!
 //! ```text
 //! Bot ── orders ──► task ◄──► WebSocket
-//!  └── looks at ──► Client ◄──► UDP
+//!  └── looks at ──► Client ◄──► UDP or TCP
 //! ```
 //!
 //! A `Bot` that is dropped vanishes: its sockets are closed without a word.
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ninefold::api::protocol::{ClientMessage, ErrorBody, NewSettings, Publishable, RoomMode, ServerMessage, Source, View, Wish};
-use socket2::SockRef;
-use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{sleep_until, timeout};
 
+use crate::carrier::{Carrier, candidates, choose};
 use crate::client::{Client, Path};
 use crate::http::Target;
 use crate::media::Camera;
 use crate::seen::Seen;
 use crate::signal::{Gone, Signal, SignalError};
 
+pub use crate::carrier::Transport;
 pub use crate::client::BotKit;
 
 /// An answer of the server that takes longer is none.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Bytes that the system keeps for a bot that is not at work just now; it gives what it allows.
-const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
-/// Datagrams read before something else gets its turn.
-const READ_AT_ONCE: usize = 64;
+/// Bytes read at once: more than a datagram has, and many frames.
+const READ_BYTES: usize = 16 * 1024;
 /// Orders waiting for the task. Full: who gives them waits.
 const ORDERS_MAX: usize = 64;
 
@@ -56,8 +54,8 @@ pub enum BotError {
     /// The answer cannot be used.
     #[error("the answer cannot be used: {0}")]
     BadAnswer(String),
-    /// No UDP socket.
-    #[error("no UDP socket: {0} (each bot takes two file descriptors: `ulimit -n` says how many there may be)")]
+    /// No socket for media.
+    #[error("no socket for media: {0} (each bot takes two file descriptors: `ulimit -n` says how many there may be)")]
     Socket(#[from] io::Error),
 }
 
@@ -93,8 +91,10 @@ enum Order {
     Cut,
     /// Go on with another WebSocket.
     Attach(Box<Signal>),
-    /// Go on with another UDP socket, as behind a NAT that forgot.
-    Move(UdpSocket),
+    /// Read no media any more, and go on sending.
+    Deafen,
+    /// Go on with another socket, as behind a NAT that forgot.
+    Move(Carrier),
 }
 
 impl Bot {
@@ -120,11 +120,9 @@ impl Bot {
         };
         let answer = kit.relay.map_or_else(|| answer.clone(), |relay| redirected(&answer, relay));
         client.handle_message(joined, Instant::now());
-        let remote = choose(&candidates(&answer)).ok_or_else(|| BotError::BadAnswer("it has no candidates".into()))?;
-        let socket = bind(remote)?;
-        // Before the first poll nobody knows that it can be written to, and the first check would be lost.
-        socket.writable().await?;
-        let path = Path { local: socket.local_addr()?, remote };
+        let remote = choose(&candidates(&answer, kit.transport)).ok_or_else(|| BotError::BadAnswer("it has no candidates".into()))?;
+        let carrier = Carrier::open(kit.transport, remote).await?;
+        let path = Path { transport: kit.transport, local: carrier.local()?, remote };
         client.handle_answer(&answer, Some(path), Instant::now()).map_err(BotError::BadAnswer)?;
 
         let client = Arc::new(Mutex::new(client));
@@ -134,10 +132,10 @@ impl Bot {
             client: Arc::clone(&client),
             changes,
             signal: Some(signal),
-            socket,
-            remote,
+            carrier,
+            deaf: false,
             waiting: HashMap::new(),
-            buffer: vec![0; 2_048],
+            buffer: vec![0; READ_BYTES],
         };
         tokio::spawn(task.run(orders_receiver));
         Ok(Bot { client, changed, orders, next_id: AtomicU32::new(2), place: place.clone() })
@@ -273,11 +271,16 @@ impl Bot {
 
     /// Goes on from another address.
     pub async fn change_address(&self) -> Result<(), BotError> {
-        let remote = self.look(|seen| seen.media_address).ok_or_else(|| BotError::BadAnswer("there is no media yet".into()))?;
-        let socket = bind(remote)?;
-        socket.writable().await?;
-        let _ = self.orders.send(Order::Move(socket)).await;
+        let path = self.client().path().ok_or_else(|| BotError::BadAnswer("there is no media yet".into()))?;
+        let carrier = Carrier::open(path.transport, path.remote).await?;
+        let _ = self.orders.send(Order::Move(carrier)).await;
         Ok(())
+    }
+
+    /// Reads nothing of what carries media any more, as a client that hangs, but goes on sending.
+    pub async fn deafen(&self) {
+        // An error says that the bot has ended.
+        let _ = self.orders.send(Order::Deafen).await;
     }
 
     /// Says goodbye and waits until the server has closed the socket.
@@ -307,8 +310,8 @@ struct Task {
     changes: watch::Sender<()>,
     /// `None`: lost.
     signal: Option<Signal>,
-    socket: UdpSocket,
-    remote: SocketAddr,
+    carrier: Carrier,
+    deaf: bool,
     waiting: HashMap<u32, oneshot::Sender<Result<(), ErrorBody>>>,
     buffer: Vec<u8>,
 }
@@ -319,10 +322,7 @@ impl Task {
             let wake = self.flush();
             let goes_on = tokio::select! {
                 heard = hear(&mut self.signal) => self.on_heard(heard),
-                readable = self.socket.readable() => {
-                    self.read();
-                    readable.is_ok()
-                }
+                ready = self.carrier.ready(), if !self.deaf => ready.is_ok() && self.read(),
                 () = sleep_until(wake.into()) => true,
                 order = orders.recv() => match order {
                     Some(order) => self.on_order(order).await,
@@ -344,24 +344,23 @@ impl Task {
         let mut client = lock(&self.client);
         client.handle_timeout(Instant::now());
         while let Some(datagram) = client.poll_datagram() {
-            // A full buffer or a server that is gone: what matters is sent again, as on any network.
-            let _ = self.socket.try_send_to(&datagram, self.remote);
+            self.carrier.send(&datagram);
         }
+        self.carrier.flush();
         let wake = client.timeout();
         drop(client);
         self.changes.send_replace(());
         wake
     }
 
-    fn read(&mut self) {
+    /// `false`: nothing more will come.
+    fn read(&mut self) -> bool {
         let mut client = lock(&self.client);
-        for _ in 0..READ_AT_ONCE {
-            match self.socket.try_recv_from(&mut self.buffer) {
-                Ok((length, from)) => client.handle_datagram(from, &self.buffer[..length], Instant::now()),
-                // Empty; or the server's port is closed, which the WebSocket tells better.
-                Err(_) => break,
-            }
+        let carries = self.carrier.read(&mut self.buffer, |from, datagram| client.handle_datagram(from, datagram, Instant::now()));
+        if !carries {
+            client.seen.fault("the server closed the TCP connection".into());
         }
+        carries
     }
 
     fn on_heard(&mut self, heard: Result<ServerMessage, Gone>) -> bool {
@@ -415,8 +414,12 @@ impl Task {
                 self.signal = Some(*signal);
                 Ok(())
             }
-            Order::Move(socket) => {
-                self.socket = socket;
+            Order::Deafen => {
+                self.deaf = true;
+                Ok(())
+            }
+            Order::Move(carrier) => {
+                self.carrier = carrier;
                 Ok(())
             }
         };
@@ -443,27 +446,9 @@ fn lock(client: &Mutex<Client>) -> MutexGuard<'_, Client> {
     client.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The UDP addresses that an answer names, each once.
-pub fn candidates(answer: &str) -> Vec<SocketAddr> {
-    let mut found = vec![];
-    for line in answer.lines().filter_map(|line| line.strip_prefix("a=candidate:")) {
-        let words: Vec<&str> = line.split_ascii_whitespace().collect();
-        if let [_, _, "udp" | "UDP", _, ip, port, ..] = words[..]
-            && let (Ok(ip), Ok(port)) = (ip.parse(), port.parse())
-            && !found.contains(&SocketAddr::new(ip, port))
-        {
-            found.push(SocketAddr::new(ip, port));
-        }
-    }
-    found
-}
-
-fn is_candidate(line: &str) -> bool {
-    line.starts_with("a=candidate:")
-}
-
 /// The answer with a relay's address in the place of all of the server's.
 fn redirected(answer: &str, relay: SocketAddr) -> String {
+    let is_candidate = |line: &str| line.starts_with("a=candidate:");
     let candidate = format!("a=candidate:1 1 udp 2130706431 {} {} typ host", relay.ip(), relay.port());
     let Some(first) = answer.lines().position(is_candidate) else { return answer.to_owned() };
     let mut lines: Vec<&str> = answer.lines().filter(|line| !is_candidate(line)).collect();
@@ -471,37 +456,15 @@ fn redirected(answer: &str, relay: SocketAddr) -> String {
     lines.join("\r\n") + "\r\n"
 }
 
-/// On loopback if the server is there, else the server's first address.
-fn choose(candidates: &[SocketAddr]) -> Option<SocketAddr> {
-    candidates.iter().find(|address| address.ip().is_loopback()).or(candidates.first()).copied()
-}
-
-/// A socket of our own with the address from which the server is reached.
-fn bind(remote: SocketAddr) -> io::Result<UdpSocket> {
-    let any: IpAddr = if remote.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let probe = std::net::UdpSocket::bind((any, 0))?;
-    probe.connect(remote)?;
-    let socket = std::net::UdpSocket::bind((probe.local_addr()?.ip(), 0))?;
-    // It is a wish; what the system gives is enough for some bots.
-    let _ = SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER);
-    socket.set_nonblocking(true)?;
-    UdpSocket::from_std(socket)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn candidates_of_an_answer() {
+    fn a_relay_takes_the_place_of_all_candidates() {
         let answer = "v=0\r\na=candidate:1 1 udp 2130706431 192.0.2.1 10000 typ host\r\na=candidate:2 1 tcp 1 192.0.2.1 10000 typ host\r\n\
-                      a=candidate:1 1 udp 2130706431 192.0.2.1 10000 typ host\r\na=candidate:3 1 UDP 1 ::1 10001 typ host ufrag x\r\n";
-        let found = candidates(answer);
-        assert_eq!(found, ["192.0.2.1:10000".parse().expect("an address"), "[::1]:10001".parse().expect("an address")]);
-        assert_eq!(choose(&found), Some(found[1]));
-        assert_eq!(choose(&found[..1]), Some(found[0]));
-        let relay = "127.0.0.1:20000".parse().expect("an address");
-        let redirected = redirected(&format!("{answer}a=end-of-candidates\r\n"), relay);
+                      a=end-of-candidates\r\n";
+        let redirected = redirected(answer, "127.0.0.1:20000".parse().expect("an address"));
         assert_eq!(redirected, "v=0\r\na=candidate:1 1 udp 2130706431 127.0.0.1 20000 typ host\r\na=end-of-candidates\r\n");
     }
 }

@@ -14,10 +14,11 @@ use str0m::change::{SdpAnswer, SdpPendingOffer};
 use str0m::channel::{ChannelConfig, ChannelId, Reliability};
 use str0m::format::Codec;
 use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid, Rid, Simulcast, SimulcastLayer};
-use str0m::net::{Protocol, Receive};
+use str0m::net::{Protocol, Receive, TcpType};
 use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc, RtcConfig};
 
+use crate::carrier::{Transport, is_candidate};
 use crate::media::{self, Audio, Camera, Made, RIDS, Video};
 use crate::seen::{Data, Seen};
 use crate::slot::{Arrived, Slot};
@@ -46,6 +47,8 @@ pub struct BotKit {
     pub token: Option<String>,
     /// What an earlier participation was given to resume with; its place is taken over.
     pub rejoin: Option<String>,
+    /// How media goes.
+    pub transport: Transport,
 }
 
 impl BotKit {
@@ -62,6 +65,7 @@ impl BotKit {
             relay: None,
             token: None,
             rejoin: None,
+            transport: Transport::Udp,
         }
     }
 
@@ -74,6 +78,8 @@ impl BotKit {
 /// Which way media goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Path {
+    /// By what.
+    pub transport: Transport,
     /// Our socket.
     pub local: SocketAddr,
     /// The server's.
@@ -170,7 +176,11 @@ impl Client {
     /// The answer came. `path`, for the first one: where media goes; other addresses of the answer are left out.
     pub fn handle_answer(&mut self, answer: &str, path: Option<Path>, now: Instant) -> Result<(), String> {
         if let Some(path) = path {
-            self.rtc.add_local_candidate(Candidate::host(path.local, "udp").map_err(|error| error.to_string())?);
+            let candidate = match path.transport {
+                Transport::Udp => Candidate::host(path.local, "udp"),
+                Transport::Tcp => Candidate::builder().tcp().host(path.local).tcptype(TcpType::Active).build(),
+            };
+            self.rtc.add_local_candidate(candidate.map_err(|error| error.to_string())?);
             self.seen.media_address = Some(path.remote);
             self.path = Some(path);
         }
@@ -188,7 +198,10 @@ impl Client {
     /// can be tried and not only the one in our own stack.
     fn edit(&self, answer: &str) -> String {
         let only = self.path.map(|path| format!(" {} {} ", path.remote.ip(), path.remote.port()));
-        let other = |line: &str| line.starts_with("a=candidate:") && only.as_ref().is_some_and(|only| !line.contains(only));
+        let is_used = |line: &str| {
+            only.as_ref().is_none_or(|only| line.contains(only)) && self.path.is_none_or(|path| is_candidate(line, path.transport))
+        };
+        let other = |line: &str| line.starts_with("a=candidate:") && !is_used(line);
         let line = |line| if line_is_size(line) { "a=max-message-size:262144" } else { line };
         answer.lines().filter(|line| !other(line)).flat_map(|text| [line(text), "\r\n"]).collect()
     }
@@ -201,13 +214,22 @@ impl Client {
     /// A datagram came.
     pub fn handle_datagram(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
         let Some(path) = self.path else { return };
-        let Ok(receive) = Receive::new(Protocol::Udp, from, path.local, bytes) else {
+        let protocol = match path.transport {
+            Transport::Udp => Protocol::Udp,
+            Transport::Tcp => Protocol::Tcp,
+        };
+        let Ok(receive) = Receive::new(protocol, from, path.local, bytes) else {
             return self.seen.fault("an unreadable datagram".into());
         };
         if let Err(error) = self.rtc.handle_input(Input::Receive(now, receive)) {
             self.seen.fault(format!("a datagram was refused: {error}"));
         }
         self.drain(now);
+    }
+
+    /// Which way media goes, once there is an answer.
+    pub fn path(&self) -> Option<Path> {
+        self.path
     }
 
     /// When there is something to do.

@@ -1,19 +1,21 @@
 //! Clients of a Ninefold server that are no browsers: the load generator and the end-to-end tests are made of them.
 //!
 //! ```text
-//! bot      one participant: signalling, a UDP socket, a task       preset   how many bots do what for how long
+//! bot      one participant: signalling, media, a task              preset   how many bots do what for how long
 //! client   its media, without a socket or a clock (str0m)          report   what came of it: table, JSON, bounds
 //! media    made frames that say whose they are                     server   what the server says of itself (/metrics)
 //! slot     one receive section: what came, what is missing         http     requests, as small as can be
 //! seen     all that a bot has been told and has received           signal   the WebSocket
 //! pictures which frames could be shown                             bad_network   the preset of that name
 //! wire     a bad network between clients and the server            units    `200ms`, `5%`, `500kbit`
+//! carrier  what carries its datagrams: UDP, or frames by TCP
 //! ```
 //!
 //! The wire types are those of the server (`ninefold::api::protocol`); nothing else of it is used.
 
 pub mod bad_network;
 pub mod bot;
+pub mod carrier;
 pub mod client;
 pub mod http;
 pub mod media;

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use ninefold_loadtest::bot::Transport;
 use ninefold_loadtest::http::Target;
 use ninefold_loadtest::preset::{Plan, Preset, run};
 use ninefold_loadtest::report::Report;
@@ -38,6 +39,9 @@ struct Arguments {
     /// How long it is measured, such as 500ms, 10s or 2m
     #[arg(long, default_value = "10s", value_parser = read_duration)]
     duration: Duration,
+    /// Media by TCP (ICE-TCP), as where UDP is blocked
+    #[arg(long)]
+    tcp: bool,
     /// Where the result is written as JSON
     #[arg(long)]
     json: Option<PathBuf>,
@@ -77,6 +81,7 @@ fn measure(arguments: &Arguments, preset: Preset) -> Result<Report, String> {
         publishers: arguments.publishers.unwrap_or(publishers),
         viewers: arguments.viewers.unwrap_or(viewers),
         duration: arguments.duration,
+        transport: if arguments.tcp { Transport::Tcp } else { Transport::Udp },
     };
     if plan.publishers == 0 {
         return Err("there must be at least one publisher, or nothing is forwarded".to_owned());

@@ -13,7 +13,7 @@ use ninefold::api::protocol::{Role, RoomMode};
 use tokio::time::sleep;
 
 use crate::bad_network::BadNetwork;
-use crate::bot::{Bot, BotError, BotKit, Place};
+use crate::bot::{Bot, BotError, BotKit, Place, Transport};
 use crate::http::Target;
 use crate::media::Camera;
 use crate::report::{Clients, Millis, Report, Server};
@@ -67,6 +67,8 @@ pub struct Plan {
     pub viewers: usize,
     /// How long it is measured.
     pub duration: Duration,
+    /// How media goes.
+    pub transport: Transport,
 }
 
 impl Preset {
@@ -185,6 +187,7 @@ fn kit(plan: &Plan, index: usize) -> BotKit {
         microphone: publishes,
         video_slots: if watches { others.min(SLOTS_MAX) } else { 0 },
         audio_slots: if watches { others.min(3) } else { 0 },
+        transport: plan.transport,
         ..BotKit::person("")
     }
 }

@@ -107,6 +107,8 @@ pub enum Purpose {
 pub struct Media {
     /// The UDP port of the first shard; the others count up from it. 0 = any free one for each.
     pub port: u16,
+    /// Media by TCP too, on the same numbers, for clients whose UDP is blocked.
+    pub tcp: bool,
     /// What to announce instead of the addresses found on the interfaces. Empty = those that are found.
     pub advertise: Vec<Advertised>,
     /// How many shards, at least 1.
@@ -278,6 +280,7 @@ impl Config {
         // Ports count up with the shards, so the last one must exist too.
         let shards = config.media.shards;
         written.apply("media.port", |value| read_port(value, shards), &mut config.media.port)?;
+        written.apply("media.tcp", read_truth, &mut config.media.tcp)?;
         written.apply("media.advertise", |value| read_advertise(value, shards), &mut config.media.advertise)?;
         written.apply("log.format", read_format, &mut config.log.format)?;
         written.apply("log.level", read_level, &mut config.log.level)?;
@@ -336,7 +339,7 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             http: Http { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)), tls: Tls::Off, behind_proxy: false },
-            media: Media { port: 10_000, advertise: Vec::new(), shards: shards_for(cores()) },
+            media: Media { port: 10_000, tcp: true, advertise: Vec::new(), shards: shards_for(cores()) },
             auth: Auth { keys: Keys::default(), guests: Guests::None },
             log: Log { format: LogFormat::Text, level: "info".to_owned() },
             limits: Limits::default(),
@@ -429,6 +432,7 @@ mod tests {
             behind_proxy = true
             [media]
             port = 20000
+            tcp = false
             advertise = [\"192.0.2.7\", \"[2001:db8::7]:30000\"]
             shards = 3
             [auth]
@@ -460,6 +464,7 @@ mod tests {
             },
             media: Media {
                 port: 20_000,
+                tcp: false,
                 advertise: vec![
                     Advertised { ip: "192.0.2.7".parse().expect("an address"), port: None },
                     Advertised { ip: "2001:db8::7".parse().expect("an address"), port: Some(30_000) },
@@ -491,6 +496,7 @@ mod tests {
             ("NINEFOLD_HTTP__TLS_KEY", "/etc/key.pem"),
             ("NINEFOLD_HTTP__BEHIND_PROXY", "true"),
             ("NINEFOLD_MEDIA__PORT", "20000"),
+            ("NINEFOLD_MEDIA__TCP", "false"),
             ("NINEFOLD_MEDIA__ADVERTISE", "192.0.2.7, [2001:db8::7]:30000"),
             ("NINEFOLD_MEDIA__SHARDS", "3"),
             ("NINEFOLD_AUTH__KEYS", &key),

@@ -14,6 +14,7 @@ pub const KEYS: &[&str] = &[
     "http.tls_key",
     "http.behind_proxy",
     "media.port",
+    "media.tcp",
     "media.advertise",
     "media.shards",
     "auth.keys",

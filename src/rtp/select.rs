@@ -313,7 +313,7 @@ mod tests {
 
     fn packet(codec: Codec, seq: u64, timestamp: u32, payload: &[u8]) -> Packet {
         let (extensions, received) = (Extensions::default(), Instant::now());
-        Packet { seq, timestamp, marker: seq % 2 == 1, codec, extensions, payload: payload.into(), received }
+        Packet { seq, timestamp, marker: seq % 2 == 1, codec, extensions, payload: payload.into(), red: None, captured: received, received }
     }
 
     #[test]

@@ -18,7 +18,7 @@ use super::demux::Demux;
 use super::hall::{Hall, Known};
 use super::timers::{Timers, Waiter};
 use crate::auth::Secret;
-use crate::id::{PeerId, RoomName, SlotIndex, TrackId};
+use crate::id::{ConnectionId, PeerId, RoomName, SlotIndex, TrackId};
 use crate::limits::Limits;
 use crate::metrics::{DropReason, Present, ShardCounters};
 use crate::people::{self, LeaveReason, PeopleError, Snapshot};
@@ -66,6 +66,8 @@ pub struct Core {
     forwards: Vec<Forward>,
     /// Peers that broke within a loop over all of them.
     broken: Vec<PeerId>,
+    /// What the datagram that was handled last proved.
+    proven: Option<ConnectionId>,
     epoch: (Instant, u64),
     rng: fastrand::Rng,
     /// For the metrics.
@@ -90,6 +92,7 @@ impl Core {
             leaving: vec![],
             forwards: vec![],
             broken: vec![],
+            proven: None,
             epoch,
             rng,
             counters: ShardCounters::default(),
@@ -349,8 +352,13 @@ impl Core {
         let tracks: usize = self.halls.iter().flatten().map(|hall| hall.room.track_count()).sum();
         let viewers = self.members.values().filter(|m| m.viewer).count();
         let participants = self.members.len() - viewers;
-        let present =
-            Present { rooms: self.names.len() as u64, participants: participants as u64, viewers: viewers as u64, tracks: tracks as u64 };
+        let present = Present {
+            rooms: self.names.len() as u64,
+            participants: participants as u64,
+            viewers: viewers as u64,
+            tracks: tracks as u64,
+            ..Present::default()
+        };
         self.present = Some(present);
         present
     }

@@ -7,21 +7,20 @@
 //! owner has not checked from it for a while. That is noted per check, which comes every few seconds, and not per packet.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::id::PeerId;
 use crate::limits::{ADDRESS_LIFE, ADDRESSES_PER_PEER_MAX, NAMES_PER_PEER_MAX};
 use crate::metrics::DropReason;
-use crate::webrtc::stun;
+use crate::webrtc::{Source, stun};
 
 /// Two maps, bounded by the number of peers.
 #[derive(Debug, Default)]
 pub struct Demux {
     by_ufrag: HashMap<String, PeerId>,
-    by_address: HashMap<SocketAddr, PeerId>,
+    by_address: HashMap<Source, PeerId>,
     /// With the time of the last check from there.
-    addresses: HashMap<PeerId, Vec<(SocketAddr, Instant)>>,
+    addresses: HashMap<PeerId, Vec<(Source, Instant)>>,
     names: HashMap<PeerId, Vec<String>>,
 }
 
@@ -60,7 +59,7 @@ impl Demux {
     }
 
     /// An authenticated check of `peer` came from this address, which is the peer's from now on. `false`: it is another's, or one too many.
-    pub fn prove(&mut self, peer: PeerId, address: SocketAddr, now: Instant) -> bool {
+    pub fn prove(&mut self, peer: PeerId, address: Source, now: Instant) -> bool {
         if !self.addresses.contains_key(&peer) || !self.release(peer, address, now) {
             return false;
         }
@@ -81,10 +80,10 @@ impl Demux {
     }
 
     /// Takes an address from whoever else had it. `false`: they still check from there.
-    fn release(&mut self, peer: PeerId, address: SocketAddr, now: Instant) -> bool {
+    fn release(&mut self, peer: PeerId, address: Source, now: Instant) -> bool {
         let Some(owner) = self.by_address.get(&address).copied().filter(|owner| *owner != peer) else { return true };
         let Some(theirs) = self.addresses.get_mut(&owner) else { return true };
-        let live = |(known, checked): &(SocketAddr, Instant)| *known == address && now.saturating_duration_since(*checked) < ADDRESS_LIFE;
+        let live = |(known, checked): &(Source, Instant)| *known == address && now.saturating_duration_since(*checked) < ADDRESS_LIFE;
         if theirs.iter().any(live) {
             return false;
         }
@@ -92,9 +91,18 @@ impl Demux {
         true
     }
 
+    /// A TCP connection is over, and nobody's any more. Returns whose it was.
+    pub fn forget(&mut self, address: Source) -> Option<PeerId> {
+        let owner = self.by_address.remove(&address)?;
+        if let Some(theirs) = self.addresses.get_mut(&owner) {
+            theirs.retain(|(known, _)| *known != address);
+        }
+        Some(owner)
+    }
+
     /// Whose a datagram is.
     #[inline]
-    pub fn find(&self, from: SocketAddr, datagram: &[u8]) -> Result<PeerId, DropReason> {
+    pub fn find(&self, from: Source, datagram: &[u8]) -> Result<PeerId, DropReason> {
         if stun::is_stun(datagram) {
             let named = stun::local_ufrag(datagram).and_then(|ufrag| self.by_ufrag.get(ufrag));
             return named.copied().ok_or(DropReason::UnknownAddress);
@@ -121,6 +129,12 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::id::ConnectionId;
+    use crate::webrtc::Transport;
+
+    fn udp(address: &str) -> Source {
+        (Transport::Udp, address.parse().unwrap())
+    }
 
     fn check(ufrag: &str) -> Vec<u8> {
         let name = format!("{ufrag}:x");
@@ -134,7 +148,7 @@ mod tests {
 
     #[test]
     fn strangers_reach_nobody_and_proven_addresses_their_peer() {
-        let (a, b): (SocketAddr, SocketAddr) = ("192.0.2.1:1".parse().unwrap(), "192.0.2.1:2".parse().unwrap());
+        let (a, b) = (udp("192.0.2.1:1"), udp("192.0.2.1:2"));
         let (mut d, now) = (Demux::default(), Instant::now());
         assert!(d.add(PeerId(1), "one") && d.add(PeerId(2), "two") && !d.add(PeerId(3), "one"));
         assert_eq!(d.find(a, &[0x80; 40]), Err(DropReason::UnprovenAddress));
@@ -159,7 +173,7 @@ mod tests {
     fn an_address_in_use_is_not_taken_away() {
         let (mut d, now) = (Demux::default(), Instant::now());
         let at = |seconds| now + Duration::from_secs(seconds);
-        let a: SocketAddr = "192.0.2.1:1".parse().unwrap();
+        let a = udp("192.0.2.1:1");
         assert!(d.add(PeerId(1), "one") && d.add(PeerId(2), "two"));
         assert!(d.prove(PeerId(1), a, now));
         for second in 1..60 {
@@ -181,9 +195,10 @@ mod tests {
     fn a_peer_that_moves_for_ever_keeps_a_bounded_number_of_addresses() {
         let (mut d, now) = (Demux::default(), Instant::now());
         d.add(PeerId(1), "one");
-        let home = SocketAddr::from(([192, 0, 2, 1], 1));
+        let of_port = |port: u16| (Transport::Udp, ([192, 0, 2, 1], port).into());
+        let home = of_port(1);
         for port in 1..1_000u16 {
-            assert!(d.prove(PeerId(1), SocketAddr::from(([192, 0, 2, 1], port)), now + Duration::from_secs(port.into())));
+            assert!(d.prove(PeerId(1), of_port(port), now + Duration::from_secs(port.into())));
             d.prove(PeerId(1), home, now + Duration::from_secs(port.into()));
         }
         assert_eq!(d.find(home, &[0x80; 40]), Ok(PeerId(1)), "what is in use is not forgotten");
@@ -193,6 +208,25 @@ mod tests {
         }
         assert_eq!(d.by_ufrag.len(), NAMES_PER_PEER_MAX);
         d.remove(PeerId(1));
+        assert!(d.is_empty());
+    }
+
+    #[test]
+    fn a_tcp_connection_is_its_own_address_and_is_forgotten_with_its_end() {
+        let (mut d, now) = (Demux::default(), Instant::now());
+        assert!(d.add(PeerId(1), "one") && d.add(PeerId(2), "two"));
+        let address = "192.0.2.1:1".parse().unwrap();
+        let [udp, first, second] = [Transport::Udp, Transport::Tcp(ConnectionId(1)), Transport::Tcp(ConnectionId(2))].map(|t| (t, address));
+        assert!(d.prove(PeerId(1), udp, now) && d.prove(PeerId(1), first, now));
+        assert_eq!(d.find(second, &[0x80; 40]), Err(DropReason::UnprovenAddress));
+        assert!(d.prove(PeerId(2), second, now), "nobody's, although its address is in use");
+        assert_eq!([udp, first, second].map(|s| d.find(s, &[0x80; 40])), [Ok(PeerId(1)), Ok(PeerId(1)), Ok(PeerId(2))]);
+        assert_eq!((d.forget(first), d.forget(first)), (Some(PeerId(1)), None));
+        assert_eq!(d.find(first, &[0x80; 40]), Err(DropReason::UnprovenAddress));
+        assert_eq!(d.find(udp, &[0x80; 40]), Ok(PeerId(1)));
+        d.remove(PeerId(1));
+        assert_eq!(d.forget(second), Some(PeerId(2)));
+        d.remove(PeerId(2));
         assert!(d.is_empty());
     }
 }

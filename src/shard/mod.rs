@@ -1,6 +1,6 @@
-//! A shard: one thread with its rooms, its UDP port and its timers. Rooms, people, connections and sockets meet only here.
+//! A shard: one thread with its rooms, its port (UDP and ICE-TCP) and its timers. Rooms, people, connections and sockets meet only here.
 //!
-//! [`Core`] is the shard without the thread: sans-IO, so that a whole call runs on a virtual clock. `run` gives it a socket, a clock and the
+//! [`Core`] is the shard without the thread: sans-IO, so that a whole call runs on a virtual clock. `run` gives it sockets, a clock and the
 //! queue of [`command`]s. Inside: `demux` (whose is a datagram), `hall` (one room with its people), `timers`.
 
 pub mod command;
@@ -17,8 +17,8 @@ pub use self::run::{ShardConfig, ShardHandle, spawn};
 #[cfg(fuzzing)]
 pub fn fuzz_demux(datagram: &[u8]) {
     use crate::id::PeerId;
-    use crate::webrtc::stun;
-    let [known, unknown] = [1, 2].map(|port| std::net::SocketAddr::from(([192, 0, 2, 1], port)));
+    use crate::webrtc::{self, stun};
+    let [known, unknown] = [1, 2].map(|port| (webrtc::Transport::Udp, ([192, 0, 2, 1], port).into()));
     let mut demux = demux::Demux::default();
     assert!(demux.add(PeerId(1), "ours"));
     assert!(demux.prove(PeerId(1), known, std::time::Instant::now()));

@@ -1,7 +1,7 @@
-//! A shard's thread: one select, one tick. Gives [`Core`] a clock, a UDP port and the queue of commands.
+//! A shard's thread: one select, one tick. Gives [`Core`] a clock, a port (UDP, and TCP on the same number) and the queue of commands.
 //!
 //! ```text
-//! wait for: a command · a datagram · a time
+//! wait for: a command · a datagram · a connection · a time
 //! tick: commands → timers → datagrams in → datagrams out → notices
 //! ```
 //!
@@ -21,10 +21,11 @@ use super::command::{Command, Notice};
 use super::core::Core;
 use crate::id::{PeerId, RoomName};
 use crate::limits::{Limits, SHARD_COMMANDS_MAX};
-use crate::metrics::{DropReason, ShardMetrics};
+use crate::metrics::{DropReason, Present, ShardMetrics};
+use crate::net::tcp::TcpPort;
 use crate::net::udp::{Received, Run, UdpPort};
 use crate::people::{Doorway, LeaveReason};
-use crate::webrtc::Path;
+use crate::webrtc::{Path, Transport};
 
 /// Batches read before anything is sent: reading first keeps publishers' packets from overflowing the kernel's buffer.
 const BATCHES_PER_TICK_MAX: usize = 16;
@@ -32,6 +33,8 @@ const BATCHES_PER_TICK_MAX: usize = 16;
 const COMMANDS_PER_TICK_MAX: usize = 64;
 /// The process's exit code when a shard's thread ends unasked (sysexits' EX_SOFTWARE).
 const EXIT_SHARD_ENDED: i32 = 70;
+/// Tries to find a number that is free for UDP and TCP.
+const PORT_TRIES_MAX: usize = 20;
 /// With nothing to wait for, look again after this time.
 const IDLE: Duration = Duration::from_secs(3600);
 
@@ -41,6 +44,8 @@ pub struct ShardConfig {
     pub index: usize,
     /// UDP port; 0: any.
     pub port: u16,
+    /// TCP too, on the same number.
+    pub tcp: bool,
     /// The machine's addresses that clients may send to.
     pub addresses: Vec<IpAddr>,
     /// What is announced instead of them, if anything: an address and a port, or the port that is bound.
@@ -95,9 +100,9 @@ fn live(config: ShardConfig, commands: mpsc::Receiver<Command>, ready: &SyncSend
         }
     };
     runtime.block_on(async {
-        match UdpPort::bind(config.port) {
-            Ok(port) => {
-                let shard = Shard::new(config, port, commands);
+        match bind(config.port, config.tcp) {
+            Ok((port, tcp)) => {
+                let shard = Shard::new(config, port, tcp, commands);
                 let _ = ready.send(Ok(shard.announced.clone()));
                 shard.run().await
             }
@@ -109,9 +114,27 @@ fn live(config: ShardConfig, commands: mpsc::Receiver<Command>, ready: &SyncSend
     })
 }
 
+/// Binds UDP and TCP on one number. Where any will do, it is one that both have free.
+fn bind(number: u16, tcp: bool) -> io::Result<(UdpPort, Option<TcpPort>)> {
+    let mut tries = 0;
+    loop {
+        let udp = UdpPort::bind(number).map_err(|e| io::Error::new(e.kind(), format!("UDP: {e}")))?;
+        if !tcp {
+            return Ok((udp, None));
+        }
+        match TcpPort::bind(udp.number(), udp.has_v6(), Instant::now()) {
+            Ok(tcp) => return Ok((udp, Some(tcp))),
+            Err(e) if e.kind() == io::ErrorKind::AddrInUse && number == 0 && tries < PORT_TRIES_MAX => tries += 1,
+            Err(e) => return Err(io::Error::new(e.kind(), format!("TCP: {e} (media.tcp = false does without)"))),
+        }
+    }
+}
+
 struct Shard {
     core: Core,
     port: UdpPort,
+    /// Absent where it is turned off.
+    tcp: Option<TcpPort>,
     commands: mpsc::Receiver<Command>,
     announced: Vec<SocketAddr>,
     /// The announced addresses are the machine's own, so answers can leave from them.
@@ -123,7 +146,7 @@ struct Shard {
 }
 
 impl Shard {
-    fn new(config: ShardConfig, port: UdpPort, commands: mpsc::Receiver<Command>) -> Shard {
+    fn new(config: ShardConfig, port: UdpPort, tcp: Option<TcpPort>, commands: mpsc::Receiver<Command>) -> Shard {
         let number = port.number();
         let usable = |ip: &IpAddr| ip.is_ipv4() || port.has_v6();
         let own_addresses = config.advertised.is_empty();
@@ -136,6 +159,7 @@ impl Shard {
         Shard {
             core,
             port,
+            tcp,
             commands,
             announced,
             own_addresses,
@@ -149,7 +173,8 @@ impl Shard {
     async fn run(mut self) -> io::Result<()> {
         tracing::debug!(port = self.port.number(), addresses = self.announced.len(), "started");
         loop {
-            let wait = self.core.timeout().map_or(IDLE, |at| at.saturating_duration_since(Instant::now()));
+            let timeouts = [self.core.timeout(), self.tcp.as_ref().and_then(TcpPort::timeout)];
+            let wait = timeouts.into_iter().flatten().min().map_or(IDLE, |at| at.saturating_duration_since(Instant::now()));
             let mut command = None;
             tokio::select! {
                 received = self.commands.recv() => match received {
@@ -157,6 +182,7 @@ impl Shard {
                     None => return Ok(()), // the door is gone, and with it everybody who could ask
                 },
                 ready = self.port.readable() => ready?,
+                () = ready(&mut self.tcp) => {}
                 () = tokio::time::sleep(wait) => {}
             }
             self.tick(command);
@@ -176,14 +202,16 @@ impl Shard {
         }
         self.core.handle_timeout(now);
         self.receive(now);
-        self.send();
+        self.receive_tcp(now);
+        self.send(now);
         self.notify(now);
         // What finds no place now is said in a later tick.
         while let Ok(place) = self.ended.try_reserve() {
             let Some(room) = self.core.poll_ended() else { break };
             place.send(room);
         }
-        let present = self.core.present();
+        let tcp_connections = self.tcp.as_ref().map_or(0, TcpPort::len) as u64;
+        let present = Present { tcp_connections, ..self.core.present() };
         self.metrics.publish(&mut self.core.counters, present, now.elapsed());
     }
 
@@ -191,7 +219,7 @@ impl Shard {
         let Shard { core, port, announced, .. } = self;
         for _ in 0..BATCHES_PER_TICK_MAX {
             let received = port.receive(|Received { remote, local, bytes }| {
-                let path = Path { remote, local: announced_as(announced, local) };
+                let path = Path::udp(remote, announced_as(announced, local));
                 core.handle_datagram(path, bytes, now);
             });
             match received {
@@ -205,22 +233,51 @@ impl Shard {
         }
     }
 
-    fn send(&mut self) {
-        let (port, own) = (&self.port, self.own_addresses);
-        let (mut datagrams, mut calls, mut failed) = (0u64, 0u64, 0u64);
-        self.core.take_datagrams(port.run_max(), |path, bytes, segment| {
+    fn receive_tcp(&mut self, now: Instant) {
+        let Shard { core, tcp: Some(tcp), announced, .. } = self else { return };
+        tcp.handle_timeout(now);
+        tcp.receive(now, |received| {
+            let path = Path::tcp(received.connection, received.remote, announced_as(announced, received.local));
+            core.handle_datagram(path, received.bytes, now);
+            core.take_proven() == Some(received.connection)
+        });
+        self.close_tcp(now);
+    }
+
+    /// Tells the core which connections are over.
+    fn close_tcp(&mut self, now: Instant) {
+        let Shard { core, tcp: Some(tcp), announced, .. } = self else { return };
+        while let Some(closed) = tcp.poll_closed() {
+            core.handle_closed(Path::tcp(closed.connection, closed.remote, announced_as(announced, closed.local)), now);
+        }
+    }
+
+    fn send(&mut self, now: Instant) {
+        let Shard { core, port, tcp, own_addresses, .. } = self;
+        let (mut datagrams, mut calls, mut failed, mut full) = (0u64, 0u64, 0u64, 0u64);
+        core.take_datagrams(port.run_max(), |path, bytes, segment| {
             let count = bytes.len().div_ceil(segment.max(1)) as u64;
-            let run = Run { remote: path.remote, local: own.then_some(path.local.ip()), bytes, segment };
-            calls += 1;
-            match port.send(run) {
-                Ok(()) => datagrams += count,
-                Err(_) => failed += count,
+            match path.transport {
+                Transport::Udp => {
+                    let run = Run { remote: path.remote, local: own_addresses.then_some(path.local.ip()), bytes, segment };
+                    calls += 1;
+                    let sent = port.send(run).is_ok();
+                    *(if sent { &mut datagrams } else { &mut failed }) += count;
+                }
+                Transport::Tcp(connection) => {
+                    let refused = tcp.as_mut().map_or(count, |tcp| tcp.send(connection, bytes, segment) as u64);
+                    datagrams += count - refused;
+                    full += refused;
+                }
             }
         });
-        let counters = &mut self.core.counters;
+        calls += tcp.as_mut().map_or(0, |tcp| tcp.flush(now)) as u64;
+        let counters = &mut core.counters;
         counters.datagrams_sent += datagrams;
         counters.send_calls += calls;
         counters.drops.count_many(DropReason::SendFailed, failed);
+        counters.drops.count_many(DropReason::TcpFull, full);
+        self.close_tcp(now);
     }
 
     /// Hands notices to their readers. One who does not read is sent out, which makes notices in turn.
@@ -248,7 +305,7 @@ impl Shard {
                 }
             }
         }
-        self.send();
+        self.send(now);
     }
 
     fn obey(&mut self, command: Command, now: Instant) {
@@ -306,6 +363,13 @@ impl Shard {
     }
 }
 
+async fn ready(tcp: &mut Option<TcpPort>) {
+    match tcp {
+        Some(tcp) => tcp.ready().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Which announced address a datagram came to. Behind an address translation the socket sees another one; then it is the first of the family.
 fn announced_as(announced: &[SocketAddr], local: SocketAddr) -> SocketAddr {
     let same_family = || announced.iter().find(|a| a.is_ipv4() == local.is_ipv4());
@@ -315,6 +379,20 @@ fn announced_as(announced: &[SocketAddr], local: SocketAddr) -> SocketAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_number_is_taken_for_both_or_not_at_all() {
+        let (udp, tcp) = bind(0, true).unwrap();
+        assert!(tcp.is_some());
+        let error = bind(udp.number(), true).err().unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        assert!(error.to_string().starts_with("UDP: "), "{error}");
+        drop(udp);
+        let number = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
+        let error = bind(number.local_addr().unwrap().port(), true).err().unwrap();
+        assert!(error.to_string().starts_with("TCP: ") && error.to_string().contains("media.tcp = false"), "{error}");
+        assert!(bind(number.local_addr().unwrap().port(), false).unwrap().1.is_none());
+    }
 
     #[test]
     fn a_translated_address_is_the_announced_one_of_its_family() {

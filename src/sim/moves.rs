@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::client::Kit;
 use super::common::{LAN, PERSON, seconds};
 use super::world::World;
-use crate::id::PeerId;
+use crate::id::{ConnectionId, PeerId};
 use crate::limits::CONSENT_LIFE;
 use crate::metrics::DropReason;
 use crate::people::LeaveReason;
@@ -57,6 +57,42 @@ seeds! {
         w.run(seconds(20));
         assert_eq!(lost(&w), before, "seed {seed}: still sent to the old address");
         assert_eq!(w.core.present().participants, 3);
+        w.check();
+    }
+}
+
+seeds! {
+    /// A client's UDP is blocked in the middle of a call, and it goes on by TCP; its connection ends, and it is by UDP again.
+    media_follows_a_client_to_a_connection_and_back(seed) {
+        let mut w = World::new(seed, LAN);
+        let people: Vec<usize> = (0..3).map(|_| w.join(PERSON, Filler::Conference).unwrap()).collect();
+        let pause = Duration::from_millis(2_000 + w.rng.u64(0..3_000));
+        w.run(pause);
+        let mover = people[w.rng.usize(0..3)];
+        let others: Vec<usize> = people.iter().copied().filter(|index| *index != mover).collect();
+        let sees_all = |w: &World| others.iter().all(|other| w.clients[&mover].sees(peer(*other), w.now, FRESH));
+        let connection = ConnectionId(7);
+        w.carry(mover, Some(connection));
+        let by_tcp = w.path(mover);
+        w.run(FRESH + Duration::from_millis(1));
+        let followed = w.run_until(seconds(10), |w| w.moves[&mover].media.is_some() && sees_all(w)).expect("media by TCP");
+        let found = w.moves[&mover];
+        println!("seed {seed}: media came by TCP {} ms after a check did", (found.media.unwrap() - found.answered.unwrap()).as_millis());
+        assert!(found.media.unwrap() - found.answered.unwrap() <= FOLLOW_MAX, "seed {seed}: {followed:?}");
+        assert_eq!(w.core.take_proven(), Some(connection));
+        w.run(seconds(1));
+
+        w.carry(mover, None);
+        let now = w.now;
+        w.core.handle_closed(by_tcp, now);
+        w.run(FRESH + Duration::from_millis(1));
+        assert!(sees_all(&w), "seed {seed}: the path that was proven before carries media at once");
+        w.run(seconds(5));
+        assert!(sees_all(&w) && others.iter().all(|other| w.clients[other].sees(peer(mover), w.now, FRESH)));
+        // What came by the connection that is over is nobody's.
+        let before = w.core.counters.drops.get(DropReason::UnprovenAddress);
+        w.core.handle_datagram(by_tcp, &[0x80; 40], now);
+        assert_eq!(w.core.counters.drops.get(DropReason::UnprovenAddress), before + 1);
         w.check();
     }
 }

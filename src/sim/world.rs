@@ -11,13 +11,13 @@ use str0m_netem::{Input, LossModel, Netem, NetemConfig, Output, Probability, Ran
 use super::client::{Client, Kit};
 use super::wire::Audit;
 use crate::auth::{Rights, Secret};
-use crate::id::{PeerId, RoomName, TrackId};
+use crate::id::{ConnectionId, PeerId, RoomName, TrackId};
 use crate::limits::Limits;
 use crate::people::{LeaveReason, Profile, Source};
 use crate::room::{Filler, View};
 use crate::shard::Core;
 use crate::shard::command::{Action, Arrival, Declared, Earlier, Entry, Moderation, Notice, Refusal, RoomOptions};
-use crate::webrtc::{Offer, Path, Peer, PeerConfig, VideoCodec, certificate};
+use crate::webrtc::{Offer, Path, Peer, PeerConfig, Transport, VideoCodec, certificate};
 
 const STEP: Duration = Duration::from_millis(1);
 /// Datagrams of one run, as the kernel takes them.
@@ -82,6 +82,8 @@ pub struct World {
     /// Where a client is seen from outside, which is not where it is once it moved; and the other way round.
     outside: BTreeMap<usize, SocketAddr>,
     by_address: BTreeMap<SocketAddr, usize>,
+    /// By what the server sees the clients that it does not see by UDP.
+    connections: BTreeMap<usize, ConnectionId>,
     /// The last move of each client.
     pub moves: BTreeMap<usize, Move>,
     moved: u32,
@@ -113,6 +115,7 @@ impl World {
             by_peer: BTreeMap::new(),
             outside: BTreeMap::new(),
             by_address: BTreeMap::new(),
+            connections: BTreeMap::new(),
             moves: BTreeMap::new(),
             moved: 0,
             recorded: (0, vec![]),
@@ -142,7 +145,7 @@ impl World {
         let index = self.made;
         let address = SocketAddr::from(([10, (index >> 8) as u8, index as u8, 1], 4_000));
         let (mut client, offer) = Client::new(address, kit, self.now);
-        let config = PeerConfig { certificate: shared_certificate(), addresses: vec![self.server], limits: self.limits.clone() };
+        let config = PeerConfig { certificate: shared_certificate(), addresses: vec![self.server], tcp: true, limits: self.limits.clone() };
         let epoch = (self.start, 3_900_000_000 << 32);
         let offer = Offer::parse(&tamper(offer))?;
         let (media, answer, negotiated) = Peer::accept(&config, offer, VideoCodec::default(), epoch, self.now)?;
@@ -252,6 +255,21 @@ impl World {
         self.moves.insert(index, Move::default());
     }
 
+    /// The client's datagrams go by this TCP connection from now on, or (`None`) by UDP again: what goes the other way does not arrive.
+    pub fn carry(&mut self, index: usize, connection: Option<ConnectionId>) {
+        match connection {
+            Some(connection) => drop(self.connections.insert(index, connection)),
+            None => drop(self.connections.remove(&index)),
+        }
+        self.moves.insert(index, Move::default());
+    }
+
+    /// Where the server sees a client, and by what.
+    pub fn path(&self, index: usize) -> Path {
+        let transport = transport(&self.connections, index);
+        Path { transport, remote: self.outside[&index], local: self.server }
+    }
+
     /// Where the server sees a client.
     pub fn outside(&self, index: usize) -> SocketAddr {
         self.outside[&index]
@@ -264,7 +282,7 @@ impl World {
 
     /// A datagram out of nowhere, or out of a client's own address.
     pub fn throw(&mut self, from: SocketAddr, bytes: &[u8]) {
-        let path = Path { remote: from, local: self.server };
+        let path = Path::udp(from, self.server);
         self.core.handle_datagram(path, bytes, self.now);
     }
 
@@ -345,19 +363,21 @@ impl World {
                 if self.recorded.0 == *index {
                     self.recorded.1.push(bytes.clone());
                 }
-                self.core.handle_datagram(Path { remote, local: self.server }, &bytes, now);
+                let path = Path { transport: transport(&self.connections, *index), remote, local: self.server };
+                self.core.handle_datagram(path, &bytes, now);
             });
         }
         if self.core.timeout().is_some_and(|at| at <= now) {
             self.core.handle_timeout(now);
         }
-        let World { core, links, clients, by_address, audit, moves, to_nobody, .. } = self;
+        let World { core, links, clients, by_address, connections, audit, moves, to_nobody, .. } = self;
         core.take_datagrams(RUN_MAX, |path, bytes, segment| {
             for datagram in bytes.chunks(segment) {
                 // By client and not by address: the keys are the same wherever it is.
                 let client = by_address.get(&path.remote).and_then(|index| clients.get(index));
                 audit.note(client.map_or(path.remote, |client| client.address), datagram);
-                let Some((index, link)) = by_address.get(&path.remote).and_then(|index| Some((index, links.get_mut(index)?))) else {
+                let there = by_address.get(&path.remote).filter(|index| transport(connections, **index) == path.transport);
+                let Some((index, link)) = there.and_then(|index| Some((index, links.get_mut(index)?))) else {
                     *to_nobody.entry(path.remote).or_default() += 1;
                     continue;
                 };
@@ -403,6 +423,11 @@ impl World {
             }
         }
     }
+}
+
+/// What carries a client's datagrams now.
+fn transport(connections: &BTreeMap<usize, ConnectionId>, index: usize) -> Transport {
+    connections.get(&index).map_or(Transport::Udp, |connection| Transport::Tcp(*connection))
 }
 
 fn arrived(netem: &mut Netem<Parcel>, now: Instant, mut on: impl FnMut(SocketAddr, Vec<u8>)) {

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use str0m::channel::{ChannelData, ChannelId};
-use str0m::net::{Protocol, Receive};
+use str0m::net::{Protocol, Receive, Transmit};
 use str0m::rtp::RtpPacket;
 use str0m::{Event, IceConnectionState, Input, Output};
 
 use super::bwe::Estimate;
 use super::feedback::{is_rtcp, is_rtp, word};
-use super::peer::{CloseReason, LOST_FOR_GOOD, Path, Peer, PeerEvent};
+use super::path::{Path, Transport};
+use super::peer::{CloseReason, LOST_FOR_GOOD, Peer, PeerEvent};
 use super::srtp::Session;
 use super::{stun, translate};
 use crate::id::{LayerIndex, SlotIndex, TrackId};
@@ -30,6 +31,13 @@ use crate::rtp::{Codec, Kind, Packet};
 const OUTPUTS_PER_DRAIN_MAX: usize = 10_000;
 /// Datagrams of str0m that wait for the end of the tick; a data channel burst is the largest. More: dropped, SCTP and DTLS repeat.
 const TRANSMITS_MAX: usize = 4_096;
+
+fn protocol(transport: Transport) -> Protocol {
+    match transport {
+        Transport::Udp => Protocol::Udp,
+        Transport::Tcp(_) => Protocol::Tcp,
+    }
+}
 
 /// DTLS that is neither data nor encrypted as DTLS 1.3 does it: handshakes, alerts and what else is read before it is known whose it is.
 fn is_handshake(datagram: &[u8]) -> bool {
@@ -62,19 +70,19 @@ impl Peer {
             }
         }
         let nominates = stun::nominates(datagram);
-        self.answered_check = None;
-        let Ok(receive) = Receive::new(Protocol::Udp, path.remote, path.local, datagram) else {
+        let Ok(receive) = Receive::new(protocol(path.transport), path.remote, path.local, datagram) else {
             self.drops.count(DropReason::Malformed);
             return;
         };
+        self.handled = Some((path, false));
         if let Err(error) = self.rtc.handle_input(Input::Receive(now, receive)) {
             // One bad packet never ends a connection: anybody can send one.
             tracing::debug!(%error, "datagram refused");
             self.drops.count(DropReason::Malformed);
         }
         self.drain(now);
-        if self.answered_check == Some(path.remote) {
-            self.route.on_check(path.remote, stun::transaction(datagram), now);
+        if self.handled.take() == Some((path, true)) {
+            self.route.on_check(path, stun::transaction(datagram), now);
             self.events.push_back(PeerEvent::Checked { path, nominates });
         }
     }
@@ -85,7 +93,7 @@ impl Peer {
             if !stun::is_check(datagram) {
                 return Err(DropReason::Malformed);
             }
-            return self.route.admit_check(path.remote, stun::transaction(datagram), now);
+            return self.route.admit_check(path.source(), stun::transaction(datagram), now);
         }
         if is_handshake(datagram) && !self.handshake_budget.take(1.0, HANDSHAKE_DATAGRAMS, now) {
             return Err(DropReason::Rate);
@@ -222,7 +230,7 @@ impl Peer {
                         break;
                     }
                 }
-                Ok(Output::Transmit(t)) => self.on_transmit(Path { remote: t.destination, local: t.source }, &t.contents),
+                Ok(Output::Transmit(t)) => self.on_transmit(&t),
                 Ok(Output::Event(event)) => self.on_event(event, now),
                 Err(error) => {
                     tracing::debug!(%error, "poll failed");
@@ -235,10 +243,15 @@ impl Peer {
         }
     }
 
-    fn on_transmit(&mut self, path: Path, datagram: &[u8]) {
-        if stun::is_success(datagram) {
-            self.answered_check = Some(path.remote);
-        }
+    fn on_transmit(&mut self, transmit: &Transmit) {
+        let datagram: &[u8] = &transmit.contents;
+        // str0m follows a changed address late, and believes in every one: only what is STUN goes where it says.
+        let answer_to = if stun::is_stun(datagram) {
+            let Some(path) = self.answer(transmit) else { return self.drops.count(DropReason::NotConnected) };
+            Some(path)
+        } else {
+            None
+        };
         let ssrc = if is_rtcp(datagram) { Some(word(datagram, 4)) } else { is_rtp(datagram).then(|| word(datagram, 8)) };
         if ssrc.is_some_and(|ssrc| self.egress.owns(ssrc)) {
             // Two writers of one SSRC would use a nonce twice.
@@ -249,8 +262,15 @@ impl Peer {
             self.drops.count(DropReason::OutboxFull);
             return;
         }
-        // str0m follows a changed address late, and believes in every one.
-        self.transmits.push_back((stun::is_stun(datagram).then_some(path), datagram.to_vec()));
+        self.transmits.push_back((answer_to, datagram.to_vec()));
+    }
+
+    /// The path of STUN that str0m sends. It is ICE-lite and asks nobody, so this answers what is handled now, and by the same connection: str0m
+    /// knows TCP by its addresses only.
+    fn answer(&mut self, transmit: &Transmit) -> Option<Path> {
+        let (path, answered) = self.handled.as_mut().filter(|(path, _)| path.remote == transmit.destination)?;
+        *answered |= stun::is_success(&transmit.contents);
+        Some(*path)
     }
 
     fn on_event(&mut self, event: Event, now: Instant) {

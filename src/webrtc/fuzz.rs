@@ -12,9 +12,7 @@ use super::ledger::Ledger;
 use super::sctp::Gate;
 use super::{Offer, Path, Peer, PeerConfig, VideoCodec, certificate};
 use crate::limits::{Limits, MEDIA_BYTES_MAX, NACKS_PER_PACKET_MAX, TOLD_PER_PACKET_MAX};
-use crate::rtp::{
-    self, CaptureTime, Choice, Codec, Extensions, Facts, Kind, Layer, Packet, Red, Rewriter, Selector, Starts, red,
-};
+use crate::rtp::{self, CaptureTime, Choice, Codec, Extensions, Facts, Kind, Layer, Packet, Red, Rewriter, Selector, Starts, red};
 
 /// An offer as Chromium writes it.
 const OFFER: &str = include_str!("../../loadtest/fuzz/corpus/offer/chromium");
@@ -43,6 +41,7 @@ fn config() -> &'static PeerConfig {
     CONFIG.get_or_init(|| PeerConfig {
         certificate: certificate().expect("a certificate"),
         addresses: vec!["192.0.2.1:10000".parse().expect("an address")],
+        tcp: true,
         limits: Limits::default(),
     })
 }
@@ -214,7 +213,7 @@ pub fn datagrams(bytes: &[u8]) {
     let offer = Offer::parse(OFFER).expect("the offer is a good one");
     let epoch = (now, 3_900_000_000 << 32);
     let (mut peer, _, _) = Peer::accept(config(), offer, VideoCodec::default(), epoch, now).expect("it is answered");
-    let path = Path { remote: "192.0.2.9:9".parse().expect("an address"), local: config().addresses[0] };
+    let path = Path::udp("192.0.2.9:9".parse().expect("an address"), config().addresses[0]);
     while !r.0.is_empty() {
         let len = 8 * usize::from(r.byte());
         now += Duration::from_millis(u64::from(r.byte()));

@@ -9,7 +9,7 @@
 //! | `bwe` | how much a receiver's link carries |
 //! | `feedback`, `ledger`, `replay` | the RTCP that receivers send, and which packets it speaks of |
 //! | `redundancy` | sound that carries what went before it |
-//! | `route` | where the client is, and for how long that holds |
+//! | [`Path`] (`path`), `route` | the ways to the client; which one media takes, and for how long |
 //! | `tap` | the keys, copied from DTLS; SCTP looked at as it comes out |
 //! | `sctp` | which streams a packet of data channels opens |
 //! | `stun` | whom a connectivity check is for |
@@ -29,6 +29,7 @@ mod ledger;
 mod offer;
 mod outbox;
 mod pacer;
+mod path;
 mod peer;
 mod redundancy;
 mod repeats;
@@ -45,6 +46,7 @@ mod translate;
 pub use bwe::Estimate;
 pub use egress::EgressCounters;
 pub use offer::{Answer, Offer, OfferError, OfferedSection, VideoCodec};
-pub use peer::{CloseReason, Negotiated, Path, Peer, PeerConfig, PeerEvent, Published};
+pub use path::{Path, Source, Transport};
+pub use peer::{CloseReason, Negotiated, Peer, PeerConfig, PeerEvent, Published};
 pub use tap::certificate;
 pub use translate::{ntp_time, ntp_time_to_unix_ms};

@@ -251,6 +251,7 @@ mod tests {
         let config = crate::webrtc::PeerConfig {
             certificate: crate::webrtc::certificate().unwrap(),
             addresses: vec![],
+            tcp: true,
             limits: crate::limits::Limits::default(),
         };
         let now = std::time::Instant::now();
@@ -274,6 +275,7 @@ mod tests {
         }
         // As Chromium offers it, it is answered, and before plain Opus: so Chromium sends it.
         let config = crate::webrtc::PeerConfig {
+            tcp: false,
             certificate: crate::webrtc::certificate().unwrap(),
             addresses: vec![],
             limits: crate::limits::Limits::default(),
@@ -336,6 +338,7 @@ mod tests {
             Offer::parse(&(head + &sections)).unwrap()
         };
         let config = crate::webrtc::PeerConfig {
+            tcp: false,
             certificate: crate::webrtc::certificate().unwrap(),
             addresses: vec![],
             limits: crate::limits::Limits::default(),

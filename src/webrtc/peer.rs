@@ -15,16 +15,19 @@ use std::time::{Duration, Instant};
 
 use str0m::channel::ChannelId;
 use str0m::config::DtlsCert;
+use str0m::error::IceError;
 use str0m::media::{KeyframeRequestKind, MediaKind, Mid, Rid};
+use str0m::net::TcpType;
 use str0m::rtp::Ssrc;
 use str0m::{Candidate, Rtc};
 
 use super::egress::{Egress, StreamConfig};
 use super::offer::{Answer, Offer, OfferError, OfferedSection, VideoCodec};
+use super::path::Path;
 use super::redundancy::Redundancy;
 use super::route::Route;
 use super::{tap, translate};
-use crate::id::{LayerIndex, SlotIndex, TrackId};
+use crate::id::{ConnectionId, LayerIndex, SlotIndex, TrackId};
 use crate::limits::{CONNECT_TIMEOUT, DATA_BYTES_MAX, Limits};
 use crate::metrics::Drops;
 use crate::rate::Bucket;
@@ -41,17 +44,10 @@ pub struct PeerConfig {
     pub certificate: DtlsCert,
     /// The addresses that answers announce, of the shard where the peer will live.
     pub addresses: Vec<SocketAddr>,
+    /// They take TCP connections too (RFC 6544), and answers say so.
+    pub tcp: bool,
     /// What one participant may have and send.
     pub limits: Limits,
-}
-
-/// Where a datagram came from, and which of our addresses it came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Path {
-    /// The client.
-    pub remote: SocketAddr,
-    /// Us, as announced.
-    pub local: SocketAddr,
 }
 
 /// A send section of the client.
@@ -168,8 +164,8 @@ pub struct Peer {
     pub(super) born: Instant,
     /// Not connected by then: closed.
     pub(super) deadline: Option<Instant>,
-    /// Destination of the STUN success response of the current drain.
-    pub(super) answered_check: Option<SocketAddr>,
+    /// The path of the datagram that is handled now, and whether it was a check that str0m answered with success.
+    pub(super) handled: Option<(Path, bool)>,
     pub(super) drops: Drops,
     pub(super) limits: Limits,
     /// Received media, in bytes.
@@ -206,8 +202,7 @@ impl Peer {
         now: Instant,
     ) -> Result<(Peer, Answer, Negotiated), OfferError> {
         let (mut rtc, keys) = tap::build(translate::config(config.certificate.clone()), now);
-        for address in &config.addresses {
-            let candidate = Candidate::host(*address, "udp").map_err(|e| OfferError::Bad(e.to_string()))?;
+        for candidate in candidates(config).map_err(|e| OfferError::Bad(e.to_string()))? {
             rtc.add_local_candidate(candidate);
         }
         let ufrag = rtc.direct_api().local_ice_credentials().ufrag;
@@ -230,7 +225,7 @@ impl Peer {
             timeout: now,
             born: now,
             deadline: Some(now + CONNECT_TIMEOUT),
-            answered_check: None,
+            handled: None,
             drops: Drops::default(),
             limits: config.limits.clone(),
             media_budget: Bucket::default(),
@@ -431,9 +426,15 @@ impl Peer {
 
     /// The address of a [`PeerEvent::Checked`] is this peer's and nobody else's: media may go there, and does if that was nominated.
     pub fn prove(&mut self, path: Path, nominates: bool, now: Instant) {
+        self.route.prove(path);
         if nominates {
             self.route.nominate(path, now);
         }
+    }
+
+    /// A TCP connection is over: media takes another way, if there is one.
+    pub fn handle_closed(&mut self, connection: ConnectionId, now: Instant) {
+        self.route.on_closed(connection, now);
     }
 
     /// What a connectivity check for this peer begins its USERNAME with.
@@ -468,6 +469,14 @@ impl Peer {
         self.drain(now);
         sent
     }
+}
+
+/// UDP first: str0m prefers what comes first among its equals, and UDP to TCP (RFC 6544, 4.2), so that TCP carries media only where UDP does not.
+fn candidates(config: &PeerConfig) -> Result<Vec<Candidate>, IceError> {
+    let udp = config.addresses.iter().map(|address| Candidate::host(*address, "udp"));
+    let listening = if config.tcp { config.addresses.as_slice() } else { &[] };
+    let tcp = listening.iter().map(|address| Candidate::builder().tcp().host(*address).tcptype(TcpType::Passive).build());
+    udp.chain(tcp).collect()
 }
 
 fn kind(kind: MediaKind) -> Kind {

@@ -16,4 +16,5 @@ mod rest;
 mod server;
 mod settings;
 mod strangers;
+mod tcp;
 mod wire;

@@ -9,19 +9,19 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Core, Waiter};
-use crate::id::{LayerIndex, PeerId, SlotIndex, TrackId};
+use crate::id::{ConnectionId, LayerIndex, PeerId, SlotIndex, TrackId};
 use crate::limits::{DATA_BYTES_PER_COST, DATA_RECEIVERS_PER_COST};
 use crate::metrics::DropReason;
 use crate::people::LeaveReason;
 use crate::room::{self, Forward, Output};
 use crate::rtp::Packet;
 use crate::shard::command::Notice;
-use crate::webrtc::{CloseReason, Path, PeerEvent};
+use crate::webrtc::{CloseReason, Path, PeerEvent, Transport};
 
 impl Core {
     /// A datagram from a socket.
     pub fn handle_datagram(&mut self, path: Path, datagram: &[u8], now: Instant) {
-        let peer = match self.demux.find(path.remote, datagram) {
+        let peer = match self.demux.find(path.source(), datagram) {
             Ok(peer) => peer,
             Err(reason) => return self.counters.drops.count(reason),
         };
@@ -31,6 +31,20 @@ impl Core {
             Ok(()) => self.pump(peer, now),
             Err(_) => self.on_panic(peer, now),
         }
+    }
+
+    /// A TCP connection is over, whoever it was of.
+    pub fn handle_closed(&mut self, path: Path, now: Instant) {
+        let (Transport::Tcp(connection), Some(peer)) = (path.transport, self.demux.forget(path.source())) else { return };
+        if let Some(member) = self.members.get_mut(&peer) {
+            member.media.handle_closed(connection, now);
+            self.touch(peer);
+        }
+    }
+
+    /// The TCP connection of the last datagram, if that was a check which made it somebody's, or kept it so.
+    pub fn take_proven(&mut self) -> Option<ConnectionId> {
+        self.proven.take()
     }
 
     /// Lets time pass for those whose time has come.
@@ -103,8 +117,11 @@ impl Core {
     }
 
     fn on_check(&mut self, peer: PeerId, path: Path, nominates: bool, now: Instant) {
-        if !self.demux.prove(peer, path.remote, now) {
+        if !self.demux.prove(peer, path.source(), now) {
             return self.counters.drops.count(DropReason::Address);
+        }
+        if let Transport::Tcp(connection) = path.transport {
+            self.proven = Some(connection);
         }
         if let Some(member) = self.members.get_mut(&peer) {
             member.media.prove(path, nominates, now);

@@ -3,6 +3,7 @@
  *
  *     create        one namespace:   lo 127.0.0.1 (pages)     nf0 192.0.2.1 ─── nf1 192.0.2.2 (media)
  *     createPair    two of them:     nf0 192.0.2.1 (a server) ─────────────── nf0 192.0.2.2 (a phone)
+ *                   or with IPv6 only:   2001:db8::1 ──────────────────────────── 2001:db8::2
  *
  * Needs root and a kernel that allows it; both give the reason where it does not.
  */
@@ -28,12 +29,12 @@ export class Namespace {
     return { namespace: namespaces?.[0], reason };
   }
 
-  /** Two namespaces with a cable between them, or why there are none. */
-  static createPair() {
-    const { namespaces, reason } = furnish(2, ([one, other]) => {
-      ip('-n', one, 'link', 'add', 'nf0', 'type', 'veth', 'peer', 'name', 'nf0', 'netns', other);
-      plug(one, 'nf0', '192.0.2.1/24');
-      plug(other, 'nf0', '192.0.2.2/24');
+  /** Two namespaces with a cable between them, or why there are none. With `v6` they know no IPv4 but on loopback. */
+  static createPair({ v6 = false } = {}) {
+    const addresses = v6 ? ['2001:db8::1/64', '2001:db8::2/64'] : ['192.0.2.1/24', '192.0.2.2/24'];
+    const { namespaces, reason } = furnish(2, (names) => {
+      ip('-n', names[0], 'link', 'add', 'nf0', 'type', 'veth', 'peer', 'name', 'nf0', 'netns', names[1]);
+      names.forEach((name, i) => plug(name, 'nf0', addresses[i]));
     });
     return { pair: namespaces, reason };
   }
@@ -88,7 +89,8 @@ function furnish(count, wire) {
 function plug(name, device, address) {
   // An IPv6 address that comes up a second later is a change of network for browsers, which gives up what they are loading.
   ip('-n', name, 'link', 'set', device, 'addrgenmode', 'none');
-  ip('-n', name, 'address', 'add', address, 'dev', device);
+  // Nobody else is there who could have the address, so nobody is asked.
+  ip('-n', name, 'address', 'add', address, 'dev', device, ...(address.includes(':') ? ['nodad'] : []));
   ip('-n', name, 'link', 'set', device, 'up');
 }
 

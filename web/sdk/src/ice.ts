@@ -1,6 +1,8 @@
 /** What an `IceWatch` sees and can do. */
 export interface IceHooks {
   state(): RTCIceConnectionState;
+  /** Nothing comes any more, whatever the state is. */
+  isSilent(): boolean;
   /** Whether an offer could be made now. */
   canRestart(): boolean;
   /** Restarts ICE by a further offer. */
@@ -37,13 +39,15 @@ export class IceWatch {
     return this.stood;
   }
 
-  /** The state changed. */
+  /** The state changed, or nothing comes any more, or something again. */
   update(): void {
     switch (this.hooks.state()) {
       case 'connected':
       case 'completed':
         this.stood = true;
-        return this.recover();
+        if (!this.hooks.isSilent()) return this.recover();
+        if (!this.troubled) this.act();
+        return;
       case 'disconnected':
         if (!this.troubled) this.timer ??= setTimeout(() => this.act(), PATIENCE_MS);
         return;
@@ -98,7 +102,7 @@ export class IceWatch {
   }
 
   private isWell(): boolean {
-    return ['connected', 'completed'].includes(this.hooks.state());
+    return ['connected', 'completed'].includes(this.hooks.state()) && !this.hooks.isSilent();
   }
 
   private recover(): void {

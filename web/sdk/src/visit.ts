@@ -4,6 +4,7 @@ import { Media } from './media.ts';
 import type { PublishedSection, Role, RoomMode } from './protocol.gen.ts';
 import type { ReconnectPolicy } from './reconnect.ts';
 import type { Joined } from './signal.ts';
+import { SilenceWatch } from './silence.ts';
 
 export interface VisitOptions {
   server: string;
@@ -20,6 +21,7 @@ export class Visit {
   readonly link: Link;
   readonly media: Media;
   ice!: IceWatch;
+  private silence: SilenceWatch | undefined;
   private readonly options: VisitOptions;
 
   constructor(options: VisitOptions) {
@@ -31,8 +33,11 @@ export class Visit {
 
   watchIce(hooks: Pick<IceHooks, 'restart' | 'troubled' | 'recovered' | 'lost'>): void {
     const { link, media } = this;
-    this.ice = new IceWatch({ ...hooks, state: () => media.pc.iceConnectionState, canRestart: () => link.standing });
+    const silence = (this.silence = new SilenceWatch(() => media.pc.getStats(), () => this.ice.update()));
+    const state = () => media.pc.iceConnectionState;
+    this.ice = new IceWatch({ ...hooks, state, isSilent: () => silence.isSilent, canRestart: () => link.standing });
     media.on('ice', () => this.ice.update());
+    media.on('connected', () => silence.start());
   }
 
   async join(who: { name: string; metadata: string; rejoin: string | undefined }): Promise<{ joined: Joined; offered: PublishedSection[] }> {
@@ -59,6 +64,7 @@ export class Visit {
   retire(): void {
     this.link.abandon();
     this.ice.stop();
+    this.silence?.stop();
   }
 
   close(): void {

@@ -95,6 +95,10 @@ export class FakePeerConnection extends EventTarget {
     FakePeerConnection.all.push(this);
   }
 
+  getStats(): Promise<Map<string, RTCStats>> {
+    return Promise.resolve(new Map());
+  }
+
   addTransceiver(kind: 'audio' | 'video', { direction = 'sendrecv', sendEncodings }: RTCRtpTransceiverInit): FakeTransceiver {
     const transceiver = new FakeTransceiver(kind, direction, sendEncodings);
     this.transceivers.push(transceiver);
