@@ -242,8 +242,8 @@ pub const REPEATED_BYTES_MIN: u64 = 64 * 1024;
 pub const PACKETS_ON_THE_WAY_MAX: usize = 2_048;
 /// Statuses read from one datagram of transport-wide feedback: more than was on the way. More: ignored.
 pub const TOLD_PER_PACKET_MAX: usize = 2 * PACKETS_ON_THE_WAY_MAX;
-/// Packets of video that wait for one receiver's bandwidth: [`PACER_TIME_MAX`] of 12 Mbit/s at 1,200 bytes. Full: what the slot with most of them has waiting is dropped,
-/// counted, and a keyframe asked for.
+/// Packets of video that wait for one receiver's bandwidth: [`PACER_TIME_MAX`] of 12 Mbit/s at 1,200 bytes. Full: what the slot with most of
+/// them has waiting is dropped, counted, and a keyframe asked for.
 pub const PACER_PACKETS_MAX: usize = 640;
 /// Repetitions that wait there. Full: not repeated, the receiver asks again.
 pub const PACER_REPEATS_MAX: usize = 256;

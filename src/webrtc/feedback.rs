@@ -240,7 +240,8 @@ mod tests {
     #[test]
     fn transport_feedback_of_all_kinds() {
         let runs = |from: u16, to: u16, value: Option<i32>| (from..to).map(move |n| (n, value)).collect::<Vec<_>>();
-        let table: Vec<(u16, u16, Vec<u8>, Vec<(u16, Option<i32>)>)> = vec![
+        type Statuses = Vec<(u16, Option<i32>)>;
+        let table: Vec<(u16, u16, Vec<u8>, Statuses)> = vec![
             // A run of small deltas, across the wrap.
             (65_535, 3, vec![0x20, 3, 4, 8, 255], vec![(65_535, Some(4)), (0, Some(12)), (1, Some(267))]),
             // A run of what is missing, and one of large deltas, one of them negative.

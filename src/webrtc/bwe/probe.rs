@@ -154,18 +154,13 @@ impl Prober {
         self.offered.take()
     }
 
-    /// A probe is on its way or waits to be sent.
-    pub fn is_probing(&self) -> bool {
-        self.trial.is_some()
-    }
-
     /// A packet of media was sent. `true`: it is one to think about probes at.
     #[inline]
     pub fn on_media(&mut self, now: Instant) -> bool {
         let before = self.media.replace(now);
         let resumed = before.is_some_and(|at| now.saturating_duration_since(at) >= MEDIA_PAUSE);
         self.resumed |= resumed;
-        before.is_none() || resumed || !self.begun
+        before.is_none() || resumed
     }
 
     /// The wish changed: what found nothing for the old one may find something for this one.
