@@ -234,7 +234,9 @@ mod tests {
     }
 
     /// Layer, decode targets, switches, references and the targets that are filled.
-    fn read(hex: &str, structure: &Structure) -> Option<((u8, u8), u32, u32, u64, Option<u32>)> {
+    type Told = ((u8, u8), u32, u32, u64, Option<u32>);
+
+    fn read(hex: &str, structure: &Structure) -> Option<Told> {
         let bytes = bytes(hex);
         let mut extended = Extended::parse(&bytes)?;
         extended.take_structure();
