@@ -339,10 +339,16 @@ pub const ENCODING_LINGER: Duration = Duration::from_secs(4);
 pub const NEWCOMER_EXPECTED: Duration = Duration::from_secs(5);
 /// A newcomer gets lowest layers for so long whatever the estimate says: it has to see something before it can tell what its network carries.
 pub const NEWCOMER_GRACE: Duration = Duration::from_secs(2);
-/// A slot that had to fall soon after it rose waits for so long before it rises again; each time twice as long, up to the second.
+/// A slot that falls for want of bandwidth within this time after it rose has risen too early.
+pub const RISE_TRIAL: Duration = Duration::from_secs(3);
+/// It waits for so long before it rises again; each time twice as long, up to the maximum.
 pub const RISE_PAUSE: Duration = Duration::from_secs(10);
 /// See [`RISE_PAUSE`].
 pub const RISE_PAUSE_MAX: Duration = Duration::from_secs(60);
+/// A slot that was paused for want of bandwidth stays so for at least this time.
+pub const PAUSED_MIN: Duration = Duration::from_secs(2);
+/// A page says how it shows a new picture within this time; until then no encoding is turned on for it that was off.
+pub const WISH_EXPECTED: Duration = Duration::from_millis(400);
 /// Age of a keyframe whose pictures are kept for newcomers. Older: a new keyframe is asked for.
 pub const CACHE_AGE_MAX: Duration = Duration::from_millis(1_500);
 /// Bytes of one track that are kept for newcomers. More: nothing is kept until the next keyframe.

@@ -38,7 +38,7 @@ impl Room {
     pub(super) fn wish(&mut self, id: PeerId, index: SlotIndex, track: TrackId, wish: Wish, now: Instant) -> Result<(), RoomError> {
         let key = self.slot_key(id, index)?;
         if let Some(slot) = self.slots[key].as_mut().filter(|slot| slot.kind == Kind::Video && slot.source() == Some(track)) {
-            slot.wish = wish;
+            (slot.wish, slot.unsaid) = (wish, None);
             self.judge_slot(key, now);
             self.stir(id);
         }
@@ -107,8 +107,11 @@ impl Room {
         for (climber, step) in climbers.iter().zip(given) {
             self.give(climber, step, now);
         }
-        let again = climbers.iter().filter_map(|climber| self.slots[climber.key].as_ref()?.patience.until(now));
-        let again = again.chain(fresh.map(|since| since + NEWCOMER_GRACE)).min();
+        let waiting = |climber: &Climber| {
+            let slot = self.slots[climber.key].as_ref()?;
+            [slot.patience.until(now), slot.unsaid.filter(|until| *until > now)].into_iter().flatten().min()
+        };
+        let again = climbers.iter().filter_map(waiting).chain(fresh.map(|since| since + NEWCOMER_GRACE)).min();
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.again = again;
             if want != wanted {
@@ -139,6 +142,11 @@ impl Room {
             return None;
         }
         let mut steps = ladder(track, now);
+        if slot.unsaid.is_some_and(|until| until > now) {
+            // What is off would be turned on, perhaps for a picture as small as a stamp.
+            let is_on = |encoding: LayerIndex| encoding.0 == 0 || track.encodings[usize::from(encoding.0)].active;
+            steps.retain(|step| is_on(track.place(step.layer).0));
+        }
         steps.truncate(worth(&steps, &slot.wish));
         if steps.is_empty() {
             return None;
@@ -159,7 +167,10 @@ impl Room {
         let best = climber.steps.len() - 1;
         match (climber.demand.current, step) {
             (Some(current), Some(step)) if step > current => slot.patience.rose(now),
-            (Some(current), step) if step.is_none_or(|step| step < current) && step != Some(best) => slot.patience.fell(now),
+            (None, Some(_)) if slot.state.reason == Some(SlotReason::Bandwidth) => slot.patience.rose(now),
+            (Some(current), step) if step.is_none_or(|step| step < current) && step != Some(best) => {
+                slot.patience.fell(step.is_none(), now)
+            }
             _ => {}
         }
         let Some(track) = self.tracks.get(&climber.track) else { return };
@@ -292,6 +303,13 @@ impl Room {
     pub fn layers(&self, id: PeerId, now: Instant) -> Vec<SlotLayers> {
         let keys = self.peers.get(&id).map(|peer| peer.slots.as_slice()).unwrap_or_default();
         keys.iter().filter_map(|key| self.slot_layers(*key, now)).collect()
+    }
+
+    /// Which encodings of a publisher's tracks anybody watches.
+    pub fn encodings(&self, id: PeerId) -> Vec<(TrackId, Vec<bool>)> {
+        let tracks = self.peers.get(&id).map(|peer| peer.tracks.as_slice()).unwrap_or_default();
+        let active = |id: &TrackId| Some((*id, self.tracks.get(id)?.encodings.iter().map(|encoding| encoding.active).collect()));
+        tracks.iter().filter_map(active).collect()
     }
 
     /// What a receiver's way is estimated to carry.

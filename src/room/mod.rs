@@ -427,7 +427,7 @@ impl Room {
             old.receivers.retain(|receiver| *receiver != key);
         }
         let new = source.and_then(|id| Some((id, self.tracks.get_mut(&id)?)));
-        slot.set_source(new.as_ref().map(|(id, track)| (*id, track.owner)));
+        slot.set_source(new.as_ref().map(|(id, track)| (*id, track.owner)), now);
         let peer = slot.peer;
         tell_slot(&mut self.news, key, slot);
         if let Some((_, track)) = new {

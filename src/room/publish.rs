@@ -47,7 +47,7 @@ impl Room {
         }
         for key in track.receivers {
             if let Some(slot) = self.slots[key].as_mut() {
-                slot.set_source(None);
+                slot.set_source(None, now);
                 tell_slot(&mut self.news, key, slot);
                 let peer = slot.peer;
                 self.stir(peer);

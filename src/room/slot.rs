@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::event::{SlotReason, SlotSpec, SlotState, Wish};
 use crate::id::{LayerIndex, PeerId, SlotIndex, TrackId};
-use crate::limits::{RISE_PAUSE, RISE_PAUSE_MAX};
+use crate::limits::{PAUSED_MIN, RISE_PAUSE, RISE_PAUSE_MAX, RISE_TRIAL, WISH_EXPECTED};
 use crate::metrics::DropReason;
 use crate::rtp::{Choice, Codec, Facts, Kind, Layer, Packet, Refused, Rewriter, Rewritten, Selector, Starts};
 
@@ -24,6 +24,8 @@ pub(super) struct Slot {
     pub(super) queued: bool,
     /// How the receiver shows it.
     pub(super) wish: Wish,
+    /// Nothing was said of how its source is shown, and until then it may be yet.
+    pub(super) unsaid: Option<Instant>,
     /// What it is to send: the encoding, and the layer within. `None`: nothing, or nothing is known yet.
     pub(super) aim: Option<(LayerIndex, Layer)>,
     /// The encoding that is being forwarded; `None` while it waits for a keyframe, which the rewriter then takes for a new source.
@@ -48,13 +50,17 @@ impl Patience {
     }
 
     /// It had to fall for want of bandwidth. If it rose only lately, that was too early, and the next time it waits longer.
-    pub(super) fn fell(&mut self, now: Instant) {
-        let lately = self.rose.take().is_some_and(|at| now.saturating_duration_since(at) < RISE_PAUSE);
+    pub(super) fn fell(&mut self, paused: bool, now: Instant) {
+        let lately = self.rose.take().is_some_and(|at| now.saturating_duration_since(at) < RISE_TRIAL);
         if lately {
             self.pause = (self.pause * 2).clamp(RISE_PAUSE, RISE_PAUSE_MAX);
             self.until = Some(now + self.pause);
         } else {
             self.pause = Duration::ZERO;
+        }
+        if paused {
+            // A picture that comes and goes is worse than one that is gone.
+            self.until = self.until.max(Some(now + PAUSED_MIN));
         }
     }
 
@@ -106,6 +112,7 @@ impl Slot {
             state: SlotState::default(),
             queued: false,
             wish: Wish::default(),
+            unsaid: None,
             aim: None,
             encoding: None,
             selector: Selector::default(),
@@ -126,9 +133,10 @@ impl Slot {
     }
 
     /// Gives it another source or none. The wish was for the one before.
-    pub(super) fn set_source(&mut self, source: Option<(TrackId, PeerId)>) {
+    pub(super) fn set_source(&mut self, source: Option<(TrackId, PeerId)>, now: Instant) {
         self.state = SlotState { source, first_timestamp: None, reason: None };
         self.wish = Wish::default();
+        self.unsaid = Some(now + WISH_EXPECTED);
         self.patience = Patience::default();
         (self.aim, self.encoding) = (None, None);
     }

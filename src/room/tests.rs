@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::limits::TRACKS_PER_PEER_MAX;
+use crate::limits::{TRACKS_PER_PEER_MAX, WISH_EXPECTED};
 use crate::metrics::DropReason;
 use crate::rtp::{Codec, Extensions, Packet};
 
@@ -215,6 +215,7 @@ fn the_best_layer_received_is_forwarded() {
     let ada = stage.join(1, 0, 0);
     let camera = stage.publish(ada, video_spec(3));
     stage.join(2, 1, 0);
+    stage.wait(WISH_EXPECTED);
     assert_eq!(stage.vp8(camera, 0, 1, true), 1);
     assert_eq!(stage.vp8(camera, 2, 500, false), 0, "no keyframe yet");
     assert_eq!(stage.requests(), [(camera, 2)]);

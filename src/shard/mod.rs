@@ -18,7 +18,7 @@ pub use self::run::{ShardConfig, ShardHandle, spawn};
 pub fn fuzz_demux(datagram: &[u8]) {
     use crate::id::PeerId;
     use crate::webrtc::{self, stun};
-    let [known, unknown] = [1, 2].map(|port| (webrtc::Transport::Udp, ([192, 0, 2, 1], port).into()));
+    let [known, unknown] = [1, 2].map(|port| (webrtc::Transport::Udp, std::net::SocketAddr::from(([192, 0, 2, 1], port))));
     let mut demux = demux::Demux::default();
     assert!(demux.add(PeerId(1), "ours"));
     assert!(demux.prove(PeerId(1), known, std::time::Instant::now()));

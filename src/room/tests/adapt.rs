@@ -1,7 +1,7 @@
 //! Wishes, estimates, newcomers: what each receiver is given and what publishers need not send.
 
 use super::*;
-use crate::limits::{ENCODING_LINGER, NEWCOMER_GRACE};
+use crate::limits::{ENCODING_LINGER, NEWCOMER_GRACE, PAUSED_MIN, WISH_EXPECTED};
 
 const FRAME: Duration = Duration::from_micros(33_333);
 /// Bytes of a frame of each encoding: at 30 a second 100, 290 and 820 kbit/s with headers.
@@ -156,7 +156,8 @@ fn a_way_that_carries_nothing_is_told_and_comes_back() {
     assert!(camera.run(&mut stage, seconds(1)).is_empty());
     assert_eq!(limit(&stage, bo), Some(LayerLimit::Slot(SlotReason::Bandwidth)));
     stage.tell(Input::Estimate { peer: bo, bps: 100_000 });
-    camera.run(&mut stage, seconds(1));
+    assert!(camera.run(&mut stage, PAUSED_MIN / 3).is_empty(), "not at once");
+    camera.run(&mut stage, PAUSED_MIN);
     assert_eq!((stage.state(bo, 0).reason, sent(&stage, bo).map(|(spatial, _)| spatial)), (None, Some(0)));
     assert!(stage.state(bo, 0).first_timestamp.is_some());
 }
@@ -241,6 +242,8 @@ fn who_is_alone_sends_nothing() {
     on.sort_by_key(|(track, _)| *track);
     assert_eq!(on, [(tracks[0], vec![true, false, false]), (tracks[1], vec![true])]);
     stage.tell(Input::Connected { peer: bo });
+    assert_eq!(told(&mut stage), [], "the page has not said yet how large it is");
+    stage.wait(WISH_EXPECTED);
     assert_eq!(told(&mut stage), [(tracks[0], vec![true; 3])]);
     stage.tell(Input::Leave { peer: bo });
     stage.wait(ENCODING_LINGER + LAYERS);

@@ -28,7 +28,7 @@ impl Core {
         self.settle(key, now);
     }
 
-    /// Somebody's signalling comes back: what was missed since the event `seq`, the slots and the speakers are told anew. Returns the
+    /// Somebody's signalling comes back: what was missed since the event `seq`, the slots, the encodings and the speakers are told anew. Returns the
     /// number of the new connection.
     pub fn resume(&mut self, room: &RoomName, earlier: &Earlier, seq: u64, now: Instant) -> Result<u32, Refusal> {
         let peer = self.member_of(room, earlier).ok_or(PeopleError::CannotResume)?;
@@ -42,6 +42,8 @@ impl Core {
         // What is not handed over yet is in what was missed, or is told below.
         self.notices.retain(|(other, _)| *other != peer);
         self.notices.extend(missed.into_iter().map(|event| (peer, Notice::Event(event.into()))));
+        let encodings = self.in_hall(key, now, |hall| hall.room.encodings(peer))?;
+        self.notices.push_back((peer, Notice::Encodings(encodings)));
         let slots = self.all_slots(key, peer);
         self.notices.push_back((peer, Notice::Slots(slots)));
         self.notices.push_back((peer, Notice::Speakers(speakers.into())));
