@@ -6,9 +6,9 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use str0m::config::DtlsCert;
-use str0m_netem::{Input, LossModel, Netem, NetemConfig, Output, Probability, RandomLoss, WithLen};
 
 use super::client::{Client, Kit};
+use super::link::{Conditions, Parcel, Way};
 use super::wire::Audit;
 use crate::auth::{Rights, Secret};
 use crate::id::{PeerId, RoomName, TrackId};
@@ -32,16 +32,6 @@ pub struct Network {
     pub loss: f32,
 }
 
-/// A datagram, and the address that the other side sees it come from or that it is sent to.
-#[derive(Clone, Debug)]
-struct Parcel(SocketAddr, Vec<u8>);
-
-impl WithLen for Parcel {
-    fn len(&self) -> usize {
-        self.1.len()
-    }
-}
-
 /// What the server did about a client that moved.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Move {
@@ -51,9 +41,10 @@ pub struct Move {
     pub media: Option<Instant>,
 }
 
-struct Link {
-    up: Netem<Parcel>,
-    down: Netem<Parcel>,
+/// A client's network.
+pub struct Link {
+    pub up: Way,
+    pub down: Way,
     up_cut: bool,
 }
 
@@ -77,7 +68,7 @@ pub struct World {
     /// Events of the room as somebody was told, by client.
     pub told: BTreeMap<usize, Vec<Notice>>,
     lines: BTreeMap<usize, Line>,
-    links: BTreeMap<usize, Link>,
+    pub links: BTreeMap<usize, Link>,
     by_peer: BTreeMap<PeerId, usize>,
     /// Where a client is seen from outside, which is not where it is once it moved; and the other way round.
     outside: BTreeMap<usize, SocketAddr>,
@@ -90,6 +81,7 @@ pub struct World {
     /// Datagrams that went to addresses where nobody is (any more).
     pub to_nobody: BTreeMap<SocketAddr, u64>,
     made: usize,
+    seed: u64,
     network: Network,
     pub rng: fastrand::Rng,
     server: SocketAddr,
@@ -118,6 +110,7 @@ impl World {
             recorded: (0, vec![]),
             to_nobody: BTreeMap::new(),
             made: 0,
+            seed,
             network,
             rng: fastrand::Rng::with_seed(seed ^ 0x9e37_79b9),
             server: "10.255.0.1:10000".parse().expect("an address"),
@@ -161,6 +154,7 @@ impl World {
             self.now,
         )?;
         client.accept(peer, &answer.print(), self.now);
+        client.seed = self.seed << 32 | index as u64;
         self.by_peer.insert(peer, index);
         self.by_address.insert(address, index);
         self.outside.insert(index, address);
@@ -283,7 +277,7 @@ impl World {
     pub fn run_sparse(&mut self, time: Duration) {
         let end = self.now + time;
         while self.now < end {
-            let links = self.links.values().flat_map(|link| [&link.up, &link.down]).filter(|way| !way.is_empty()).map(Netem::poll_timeout);
+            let links = self.links.values().flat_map(|link| [&link.up, &link.down]).filter_map(Way::due);
             let clients = self.clients.values().map(Client::due);
             let due = links.chain(clients).chain(self.core.timeout()).min().unwrap_or(end);
             // One step before, since a step begins with time.
@@ -326,27 +320,29 @@ impl World {
     }
 
     fn link(&self, index: usize) -> Link {
-        let config = |way: u64| {
-            let config = NetemConfig::new().latency(self.network.delay).seed(index as u64 * 2 + way);
-            if self.network.loss > 0.0 {
-                config.loss(LossModel::from(RandomLoss::new(Probability::new(self.network.loss))))
-            } else {
-                config
-            }
-        };
-        Link { up: Netem::new(config(0)), down: Netem::new(config(1)), up_cut: false }
+        let conditions = Conditions { loss: self.network.loss, ..Conditions::delay(self.network.delay) };
+        let way = |way: u64| Way::new(conditions, self.seed << 32 | (index as u64 * 2 + way));
+        Link { up: way(0), down: way(1), up_cut: false }
     }
+
+    /// What the server believes that a client's way down carries, in bits per second.
+    pub fn estimate(&self, _index: usize) -> Option<u64> {
+        None
+    }
+
+    /// A client says of which height its pictures should be; 0: it sees none of them.
+    pub fn wish(&mut self, _index: usize, _height: u16) {}
 
     fn step(&mut self) {
         self.now += STEP;
         let now = self.now;
         for (index, link) in &mut self.links {
-            arrived(&mut link.up, now, |remote, bytes| {
+            while let Some(Parcel(remote, bytes)) = link.up.poll(now) {
                 if self.recorded.0 == *index {
                     self.recorded.1.push(bytes.clone());
                 }
                 self.core.handle_datagram(Path { remote, local: self.server }, &bytes, now);
-            });
+            }
         }
         if self.core.timeout().is_some_and(|at| at <= now) {
             self.core.handle_timeout(now);
@@ -368,17 +364,19 @@ impl World {
                         _ => {}
                     }
                 }
-                link.down.handle_input(Input::Packet(now, Parcel(path.remote, datagram.to_vec())));
+                link.down.send(now, Parcel(path.remote, datagram.to_vec()));
             }
         });
         self.tell();
         for (index, link) in &mut self.links {
             let Some(client) = self.clients.get_mut(index) else { continue };
-            arrived(&mut link.down, now, |_, bytes| client.handle_datagram(self.server, &bytes, now));
+            while let Some(Parcel(_, bytes)) = link.down.poll(now) {
+                client.handle_datagram(self.server, &bytes, now);
+            }
             client.step(now);
             while let Some((_, bytes)) = client.poll_datagram() {
                 if !link.up_cut {
-                    link.up.handle_input(Input::Packet(now, Parcel(self.outside[index], bytes)));
+                    link.up.send(now, Parcel(self.outside[index], bytes));
                 }
             }
         }
@@ -402,16 +400,6 @@ impl World {
                 self.told.entry(*index).or_default().push(notice);
             }
         }
-    }
-}
-
-fn arrived(netem: &mut Netem<Parcel>, now: Instant, mut on: impl FnMut(SocketAddr, Vec<u8>)) {
-    if netem.is_empty() {
-        return;
-    }
-    netem.handle_input(Input::Timeout(now));
-    while let Some(Output::Packet(Parcel(address, bytes))) = netem.poll_output() {
-        on(address, bytes);
     }
 }
 
