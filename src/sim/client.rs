@@ -1,5 +1,8 @@
 //! A participant: a str0m client that publishes made media and checks all that it receives.
 
+mod offers;
+mod publish;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -9,17 +12,30 @@ use str0m::channel::{ChannelConfig, ChannelId};
 use str0m::format::Codec;
 use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid, Rid, Simulcast, SimulcastLayer};
 use str0m::net::{Protocol, Receive};
-use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite, Ssrc};
+use str0m::rtp::{RtpPacket, Ssrc};
 use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
 
+use super::encoder::{Encoder, Frame};
+use super::payload;
 use super::slot::Slot;
 use crate::id::PeerId;
 use crate::room::{SlotReason, SlotState};
 
 const AUDIO_EVERY: Duration = Duration::from_millis(20);
 const FRAME_EVERY: Duration = Duration::from_millis(100);
+/// 20 ms at 32 kbit/s.
+const OPUS_BYTES: usize = 80;
 /// Rids of the made simulcast, smallest first.
 const RIDS: [&str; 3] = ["q", "h", "f"];
+
+/// What media a client makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Media {
+    /// Ten small frames a second, each one packet: enough to see who is shown, and cheap for hundreds.
+    Tiny,
+    /// As an encoder makes it (`encoder`), always three layers of VP8, and 32 kbit/s of sound.
+    Encoded,
+}
 
 /// What a client brings.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +52,8 @@ pub struct Kit {
     pub video: Codec,
     /// It offers VP8 and VP9.
     pub both_codecs: bool,
+    /// What it makes.
+    pub media: Media,
 }
 
 /// What a client has seen.
@@ -54,7 +72,7 @@ pub struct Client {
     pub address: SocketAddr,
     pub server: Option<PeerId>,
     rtc: Rtc,
-    kit: Kit,
+    pub kit: Kit,
     pending: Option<SdpPendingOffer>,
     camera: Option<Mid>,
     microphone: Option<Mid>,
@@ -62,13 +80,19 @@ pub struct Client {
     outbox: VecDeque<(SocketAddr, Vec<u8>)>,
     timeout: Instant,
     start: Instant,
+    /// Decides what its encoder's frames are like.
+    pub seed: u64,
     /// Publishes from then on.
     connected: Option<Instant>,
     next_audio: Instant,
     next_frame: Instant,
     frame: u32,
+    encoder: Option<Encoder>,
+    sent_at: [Option<Instant>; 3],
     keyframe_wanted: [bool; 3],
     audio_seq: u64,
+    /// Packets that there were or that silence left out.
+    audio_count: u32,
     video_seq: [u64; 3],
     /// From frame to frame, and from one audio packet to the next.
     pub pace: (Duration, Duration),
@@ -80,8 +104,12 @@ pub struct Client {
     forged: Option<Ssrc>,
     /// Speaks: sends audio above silence.
     pub speaking: bool,
+    /// How loud it is then, in dBov.
+    pub level: i8,
     /// Keyframe requests that came for the camera.
     pub keyframes_asked: u32,
+    /// And when, for which layer.
+    pub keyframe_requests: Vec<(Instant, usize)>,
     pub seen: Seen,
     channels: Vec<(ChannelId, bool)>,
     /// What is wrong with what was received; empty in a good run.
@@ -106,7 +134,7 @@ impl Client {
         for (kind, count) in [(MediaKind::Audio, kit.audio_slots), (MediaKind::Video, kit.video_slots)] {
             for _ in 0..count {
                 let mid = changes.add_media(kind, Direction::RecvOnly, None, None, None);
-                slots.insert(mid, Slot { video: kind == MediaKind::Video, ..Slot::default() });
+                slots.insert(mid, Slot { video: kind == MediaKind::Video, number: slots.len(), ..Slot::default() });
             }
         }
         let channels = vec![(changes.add_channel("reliable".into()), true)];
@@ -123,19 +151,25 @@ impl Client {
             outbox: VecDeque::new(),
             timeout: now,
             start: now,
+            seed: 0,
             connected: None,
             next_audio: now,
             next_frame: now,
             frame: 0,
+            encoder: None,
+            sent_at: [None; 3],
             keyframe_wanted: [true; 3],
             audio_seq: 60_000,
+            audio_count: 0,
             video_seq: [65_000, 100, 30_000],
             pace: (FRAME_EVERY, AUDIO_EVERY),
             surplus: 0,
             flips: false,
             forged: None,
             speaking: true,
+            level: -20,
             keyframes_asked: 0,
+            keyframe_requests: vec![],
             seen: Seen::default(),
             channels,
             faults: vec![],
@@ -148,44 +182,6 @@ impl Client {
         let answer = SdpAnswer::from_sdp_string(answer).expect("our answer parses");
         self.rtc.sdp_api().accept_answer(self.pending.take().expect("one answer for one offer"), answer).expect("our answer fits");
         self.drain(now);
-    }
-
-    /// One slot more, without ICE or media being disturbed.
-    pub fn offer_more(&mut self) -> String {
-        let mut changes = self.rtc.sdp_api();
-        let mid = changes.add_media(MediaKind::Video, Direction::RecvOnly, None, None, None);
-        let (offer, pending) = changes.apply().expect("something to offer");
-        self.pending = Some(pending);
-        self.slots.insert(mid, Slot { video: true, ..Slot::default() });
-        offer.to_sdp_string()
-    }
-
-    /// The camera's section stops sending.
-    pub fn offer_without_camera(&mut self) -> String {
-        let mut changes = self.rtc.sdp_api();
-        changes.set_direction(self.camera.take().expect("a camera"), Direction::Inactive);
-        let (offer, pending) = changes.apply().expect("something to offer");
-        self.pending = Some(pending);
-        offer.to_sdp_string()
-    }
-
-    /// The first video slot stops, or receives again.
-    pub fn offer_slot(&mut self, open: bool) -> String {
-        let mid = *self.slots.iter().filter(|(_, s)| s.video).map(|(mid, _)| mid).min().expect("a slot");
-        let mut changes = self.rtc.sdp_api();
-        changes.set_direction(mid, if open { Direction::RecvOnly } else { Direction::Inactive });
-        let (offer, pending) = changes.apply().expect("something to offer");
-        self.pending = Some(pending);
-        offer.to_sdp_string()
-    }
-
-    /// New ICE credentials.
-    pub fn offer_restart(&mut self) -> String {
-        let mut changes = self.rtc.sdp_api();
-        changes.ice_restart(true);
-        let (offer, pending) = changes.apply().expect("something to offer");
-        self.pending = Some(pending);
-        offer.to_sdp_string()
     }
 
     /// Which a=mid carries the camera and the microphone.
@@ -229,7 +225,7 @@ impl Client {
     /// When media or a timer is due.
     pub fn due(&self) -> Instant {
         let media = self.connected.into_iter().flat_map(|_| {
-            let camera = self.camera.map(|_| self.next_frame);
+            let camera = self.camera.map(|_| self.encoder.as_ref().map_or(self.next_frame, Encoder::due));
             let microphone = self.microphone.map(|_| self.next_audio);
             camera.into_iter().chain(microphone)
         });
@@ -305,6 +301,7 @@ impl Client {
     pub fn step(&mut self, now: Instant) {
         if self.connected.is_some() {
             self.publish(now);
+            self.decode(now);
         }
         if self.timeout <= now {
             let _ = self.rtc.handle_input(Input::Timeout(now));
@@ -312,83 +309,14 @@ impl Client {
         }
     }
 
+    /// Decoders that are stuck ask for a keyframe.
+    fn decode(&mut self, now: Instant) {
+        let stuck: Vec<Mid> = self.slots.iter_mut().filter_map(|(mid, slot)| slot.poll(now).then_some(*mid)).collect();
+        self.request_keyframes(&stuck, now);
+    }
+
     pub fn poll_datagram(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
         self.outbox.pop_front()
-    }
-
-    fn publish(&mut self, now: Instant) {
-        let mut wrote = false;
-        if let Some(mid) = self.microphone
-            && self.next_audio <= now
-        {
-            self.next_audio += self.pace.1;
-            if self.speaking {
-                self.audio_seq += 1;
-                let time = (self.audio_seq * 960) as u32;
-                let level = ExtensionValues { audio_level: Some(-20), voice_activity: Some(true), ..ExtensionValues::default() };
-                self.write(mid, None, Codec::Opus, self.audio_seq, time, true, made(self.server, self.audio_seq as u32, 60), level);
-                wrote = true;
-            }
-        }
-        if let Some(mid) = self.camera
-            && self.next_frame <= now
-        {
-            self.next_frame += self.pace.0;
-            self.frame += 1;
-            for layer in 0..self.kit.layers {
-                self.publish_frame(mid, layer);
-            }
-            wrote = true;
-        }
-        if wrote {
-            let _ = self.rtc.handle_input(Input::Timeout(now));
-            self.drain(now);
-        }
-    }
-
-    /// One frame of one layer: a keyframe has three packets, another one.
-    fn publish_frame(&mut self, mid: Mid, layer: usize) {
-        let key = std::mem::take(&mut self.keyframe_wanted[layer]);
-        let codec = if self.flips && self.frame % 2 == 1 { Codec::Vp9 } else { self.kit.video };
-        let parts = if key { 3 } else { 1 } + self.surplus;
-        let len = if self.surplus > 0 { 1_000 } else { 100 + 60 * layer };
-        let rid = (self.kit.layers > 1).then(|| Rid::from(RIDS[layer]));
-        let time = self.frame.wrapping_mul(9_000).wrapping_add(layer as u32 * 77_777);
-        for part in 0..parts {
-            self.video_seq[layer] += 1;
-            let (first, last) = (part == 0, part == parts - 1);
-            let mut payload = match codec {
-                Codec::Vp9 => vp9_head(self.frame, first, last, key),
-                _ => vp8_head(self.frame, first, key),
-            };
-            payload.extend(made(self.server, self.frame, len));
-            let seq = self.video_seq[layer];
-            self.write(mid, rid, codec, seq, time, last, payload, ExtensionValues::default());
-        }
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "the fields of one packet")]
-    fn write(
-        &mut self,
-        mid: Mid,
-        rid: Option<Rid>,
-        codec: Codec,
-        seq: u64,
-        time: u32,
-        marker: bool,
-        payload: Vec<u8>,
-        ext: ExtensionValues,
-    ) {
-        let Some(pt) = self.rtc.codec_config().params().iter().find(|p| p.spec().codec == codec).map(|p| p.pt()) else { return };
-        let at = self.start;
-        let mut direct = self.rtc.direct_api();
-        let tx = match self.forged {
-            Some(ssrc) if codec != Codec::Opus => direct.stream_tx(&ssrc),
-            _ => direct.stream_tx_by_mid(mid, rid),
-        };
-        if let Some(tx) = tx {
-            tx.write_rtp(RtpWrite::new(pt, seq.into(), time, at, payload).marker(marker).ext_vals(ext).nackable(codec != Codec::Opus));
-        }
     }
 
     fn drain(&mut self, now: Instant) {
@@ -415,11 +343,18 @@ impl Client {
             Event::Connected => {
                 self.connected = Some(now);
                 (self.next_audio, self.next_frame) = (now, now);
+                if self.kit.media == Media::Encoded && self.kit.layers > 0 {
+                    self.encoder = Some(Encoder::new(self.seed, now));
+                }
             }
             Event::KeyframeRequest(request) => {
                 self.keyframes_asked += 1;
                 let layer = request.rid.and_then(|rid| RIDS.iter().position(|r| Rid::from(*r) == rid)).unwrap_or(0);
                 self.keyframe_wanted[layer] = true;
+                self.keyframe_requests.push((now, layer));
+                if let Some(encoder) = &mut self.encoder {
+                    encoder.request_keyframe(layer, now);
+                }
             }
             Event::ChannelData(data) => {
                 let reliable = self.channels.iter().any(|(id, reliable)| *id == data.id && *reliable);
@@ -436,15 +371,22 @@ impl Client {
             return self.faults.push("a packet of no stream".into());
         };
         let Some(slot) = self.slots.get_mut(&mid) else { return self.faults.push("a packet of no slot".into()) };
-        let body = if slot.video { packet.payload.get(5..) } else { packet.payload.get(..) };
-        let Some(owner) = body.and_then(|b| b.first_chunk::<4>()).map(|b| PeerId(u32::from_be_bytes(*b))) else {
-            return self.faults.push("a payload that nobody made".into());
+        let pt = packet.header.payload_type;
+        let video = slot.video.then(|| {
+            let codec = self.rtc.codec_config().params().iter().find(|p| p.pt() == pt).map(|p| p.spec().codec);
+            payload::read_video(codec?, &packet.payload)
+        });
+        let (owner, key) = match video {
+            Some(video) => (video.map(|v| v.owner), video.is_some_and(|v| v.key)),
+            None => (payload::read_sound(&packet.payload), true),
         };
-        for fault in slot.check(packet, owner) {
+        let Some(owner) = owner else { return self.faults.push("a payload that nobody made".into()) };
+        for fault in slot.check(packet, owner, key) {
             self.faults.push(format!("slot {mid}: {fault}"));
         }
         slot.packets += 1;
         slot.last_frame = Some(now);
+        slot.handle_media(packet, video.flatten(), owner, (self.start, now));
         let counts = if slot.video { &mut self.seen.video } else { &mut self.seen.audio };
         *counts.entry(owner).or_default() += 1;
     }
@@ -452,39 +394,48 @@ impl Client {
     /// Asks for a keyframe in every video slot, as a decoder in trouble does.
     pub fn ask_keyframes(&mut self, now: Instant) {
         let mids: Vec<Mid> = self.slots.iter().filter(|(_, s)| s.video).map(|(mid, _)| *mid).collect();
+        self.request_keyframes(&mids, now);
+    }
+
+    fn request_keyframes(&mut self, mids: &[Mid], now: Instant) {
         for mid in mids {
-            if let Some(rx) = self.rtc.direct_api().stream_rx_by_mid(mid, None) {
+            if let Some(rx) = self.rtc.direct_api().stream_rx_by_mid(*mid, None) {
                 rx.request_keyframe(KeyframeRequestKind::Pli);
             }
         }
-        let _ = self.rtc.handle_input(Input::Timeout(now));
-        self.drain(now);
+        if !mids.is_empty() {
+            let _ = self.rtc.handle_input(Input::Timeout(now));
+            self.drain(now);
+        }
+    }
+
+    /// Which of its camera's encodings it makes from now on (dynacast).
+    pub fn set_encodings(&mut self, on: &[bool], now: Instant) {
+        // Of its tracks the camera has several.
+        if let Some(encoder) = self.encoder.as_mut().filter(|_| on.len() == self.kit.layers && on.len() > 1) {
+            encoder.set_encodings(on, now);
+        }
+    }
+
+    /// Its receive sections in the order of the offer.
+    pub fn receives(&self) -> Vec<(Mid, &Slot)> {
+        let mut slots: Vec<(Mid, &Slot)> = self.slots.iter().map(|(mid, slot)| (*mid, slot)).collect();
+        slots.sort_by_key(|(_, slot)| slot.number);
+        slots
+    }
+
+    /// When it last sent a frame of this encoding.
+    pub fn sent_at(&self, layer: usize) -> Option<Instant> {
+        self.sent_at[layer]
+    }
+
+    /// When it was connected.
+    pub fn connected_at(&self) -> Option<Instant> {
+        self.connected
     }
 }
 
 fn simulcast(layers: usize) -> Option<Simulcast> {
     let layer = |rid: &&str| SimulcastLayer { rid: Rid::from(*rid), attributes: None };
     (layers > 1).then(|| Simulcast { send: RIDS.iter().take(layers).map(layer).collect(), recv: vec![] })
-}
-
-/// VP8 (RFC 7741): X and S, a 15-bit picture id, then the frame whose first bit says "no keyframe".
-fn vp8_head(frame: u32, first: bool, key: bool) -> Vec<u8> {
-    let [high, low] = (frame as u16 | 0x8000).to_be_bytes();
-    vec![0x80 | if first { 0x10 } else { 0 }, 0x80, high, low, u8::from(!key)]
-}
-
-/// VP9 (RFC 9628), one layer: I, P on all but keyframes, B and E, a 15-bit picture id; then two bytes so that both heads are of one length.
-fn vp9_head(frame: u32, first: bool, last: bool, key: bool) -> Vec<u8> {
-    let [high, low] = (frame as u16 | 0x8000).to_be_bytes();
-    let bits = [(0x80, true), (0x40, !key), (0x08, first), (0x04, last)];
-    let flags = bits.iter().filter(|(_, on)| *on).map(|(bit, _)| bit).sum();
-    vec![flags, high, low, 0, u8::from(!key)]
-}
-
-/// Made media says whose it is, and which.
-fn made(owner: Option<PeerId>, number: u32, len: usize) -> Vec<u8> {
-    let mut body: Vec<u8> = owner.map_or(0, |p| p.0).to_be_bytes().to_vec();
-    body.extend(number.to_be_bytes());
-    body.resize(len, number as u8);
-    body
 }

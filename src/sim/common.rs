@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use str0m::format::Codec;
 
-use super::client::Kit;
+use super::client::{Kit, Media};
 use super::world::Network;
 
 /// One test for each seed, so that they run side by side and a failing one is named: `cargo nextest run --release SCENARIO::seed_07`.
@@ -30,8 +30,10 @@ macro_rules! seeds {
 
 pub const LAN: Network = Network { delay: Duration::from_millis(5), loss: 0.0 };
 pub const LOSSY: Network = Network { delay: Duration::from_millis(20), loss: 0.05 };
-pub const PERSON: Kit = Kit { layers: 1, microphone: true, video_slots: 9, audio_slots: 3, video: Codec::Vp8, both_codecs: false };
-pub const VIEWER: Kit = Kit { layers: 0, microphone: false, video_slots: 1, audio_slots: 1, video: Codec::Vp8, both_codecs: false };
+pub const PERSON: Kit =
+    Kit { layers: 1, microphone: true, video_slots: 9, audio_slots: 3, video: Codec::Vp8, both_codecs: false, media: Media::Tiny };
+pub const VIEWER: Kit =
+    Kit { layers: 0, microphone: false, video_slots: 1, audio_slots: 1, video: Codec::Vp8, both_codecs: false, media: Media::Tiny };
 
 pub fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)

@@ -4,6 +4,10 @@ use std::time::Instant;
 
 use str0m::rtp::RtpPacket;
 
+use super::decoder::{Decoder, Header};
+use super::listener::Listener;
+use super::payload::Payload;
+
 use crate::id::{PeerId, TrackId};
 use crate::room::SlotReason;
 
@@ -11,6 +15,8 @@ use crate::room::SlotReason;
 #[derive(Debug, Default)]
 pub struct Slot {
     pub video: bool,
+    /// Its place in the offer.
+    pub number: usize,
     /// What signalling said, in order: from this timestamp on, this source. Timestamps count from the first.
     pub said: Vec<(u32, TrackId, PeerId)>,
     pub highest: Option<(u64, u32)>,
@@ -20,11 +26,15 @@ pub struct Slot {
     pub reason: Option<SlotReason>,
     pub packets: u64,
     pub last_frame: Option<Instant>,
+    /// Of an encoder's frames.
+    pub decoder: Decoder,
+    /// Of sound.
+    pub listener: Listener,
 }
 
 impl Slot {
     /// What is wrong with a packet: the wrong face under a name, a number used twice, a hole that nobody's loss made, time that goes back.
-    pub fn check(&mut self, packet: &RtpPacket, owner: PeerId) -> Vec<String> {
+    pub fn check(&mut self, packet: &RtpPacket, owner: PeerId, key: bool) -> Vec<String> {
         let mut faults = vec![];
         let (seq, time) = (*packet.seq_no, packet.header.timestamp);
         // Signalling is faster than media here, so what a timestamp belongs to is known when the packet comes.
@@ -52,9 +62,25 @@ impl Slot {
             Some(_) => self.missing = self.missing.saturating_sub(1),
             None => self.highest = Some((seq, time)),
         }
-        if self.video && said.is_some_and(|(first, _, _)| *first == time) && packet.payload[4] & 1 == 1 {
+        if self.video && said.is_some_and(|(first, _, _)| *first == time) && !key {
             faults.push("the first frame of a source is no keyframe".into());
         }
         faults
+    }
+    /// What a decoder and a person make of a packet. Tiny media are not decoded.
+    pub fn handle_media(&mut self, packet: &RtpPacket, video: Option<Payload>, owner: PeerId, (start, now): (Instant, Instant)) {
+        let (seq, timestamp, marker) = (*packet.seq_no, packet.header.timestamp, packet.header.marker);
+        match video {
+            Some(payload) => {
+                let header = Header { seq, timestamp, marker, bytes: packet.payload.len() };
+                payload.layered.into_iter().for_each(|layered| self.decoder.handle_packet(header, payload, layered, now));
+            }
+            None => self.listener.handle_packet((seq, timestamp), owner, (start, now)),
+        }
+    }
+
+    /// Lets time pass; `true`: its decoder asks for a keyframe.
+    pub fn poll(&mut self, now: Instant) -> bool {
+        self.video && self.decoder.poll(now)
     }
 }

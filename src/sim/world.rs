@@ -6,15 +6,15 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use str0m::config::DtlsCert;
-use str0m_netem::{Input, LossModel, Netem, NetemConfig, Output, Probability, RandomLoss, WithLen};
 
 use super::client::{Client, Kit};
+use super::link::{Conditions, Parcel, Way};
 use super::wire::Audit;
 use crate::auth::{Rights, Secret};
 use crate::id::{ConnectionId, PeerId, RoomName, TrackId};
 use crate::limits::Limits;
 use crate::people::{LeaveReason, Profile, Source};
-use crate::room::{Filler, View};
+use crate::room::{Filler, View, Wish};
 use crate::shard::Core;
 use crate::shard::command::{Action, Arrival, Declared, Earlier, Entry, Moderation, Notice, Refusal, RoomOptions};
 use crate::webrtc::{Offer, Path, Peer, PeerConfig, Transport, VideoCodec, certificate};
@@ -32,16 +32,6 @@ pub struct Network {
     pub loss: f32,
 }
 
-/// A datagram, and the address that the other side sees it come from or that it is sent to.
-#[derive(Clone, Debug)]
-struct Parcel(SocketAddr, Vec<u8>);
-
-impl WithLen for Parcel {
-    fn len(&self) -> usize {
-        self.1.len()
-    }
-}
-
 /// What the server did about a client that moved.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Move {
@@ -51,9 +41,10 @@ pub struct Move {
     pub media: Option<Instant>,
 }
 
-struct Link {
-    up: Netem<Parcel>,
-    down: Netem<Parcel>,
+/// A client's network.
+pub struct Link {
+    pub up: Way,
+    pub down: Way,
     up_cut: bool,
 }
 
@@ -76,8 +67,10 @@ pub struct World {
     pub audit: Audit,
     /// Events of the room as somebody was told, by client.
     pub told: BTreeMap<usize, Vec<Notice>>,
+    /// Of which height a client wants its pictures.
+    wished: BTreeMap<usize, u16>,
     lines: BTreeMap<usize, Line>,
-    links: BTreeMap<usize, Link>,
+    pub links: BTreeMap<usize, Link>,
     by_peer: BTreeMap<PeerId, usize>,
     /// Where a client is seen from outside, which is not where it is once it moved; and the other way round.
     outside: BTreeMap<usize, SocketAddr>,
@@ -92,6 +85,7 @@ pub struct World {
     /// Datagrams that went to addresses where nobody is (any more).
     pub to_nobody: BTreeMap<SocketAddr, u64>,
     made: usize,
+    seed: u64,
     network: Network,
     pub rng: fastrand::Rng,
     server: SocketAddr,
@@ -110,6 +104,7 @@ impl World {
             clients: BTreeMap::new(),
             audit: Audit::default(),
             told: BTreeMap::new(),
+            wished: BTreeMap::new(),
             lines: BTreeMap::new(),
             links: BTreeMap::new(),
             by_peer: BTreeMap::new(),
@@ -121,6 +116,7 @@ impl World {
             recorded: (0, vec![]),
             to_nobody: BTreeMap::new(),
             made: 0,
+            seed,
             network,
             rng: fastrand::Rng::with_seed(seed ^ 0x9e37_79b9),
             server: "10.255.0.1:10000".parse().expect("an address"),
@@ -164,6 +160,7 @@ impl World {
             self.now,
         )?;
         client.accept(peer, &answer.print(), self.now);
+        client.seed = self.seed << 32 | index as u64;
         self.by_peer.insert(peer, index);
         self.by_address.insert(address, index);
         self.outside.insert(index, address);
@@ -301,7 +298,7 @@ impl World {
     pub fn run_sparse(&mut self, time: Duration) {
         let end = self.now + time;
         while self.now < end {
-            let links = self.links.values().flat_map(|link| [&link.up, &link.down]).filter(|way| !way.is_empty()).map(Netem::poll_timeout);
+            let links = self.links.values().flat_map(|link| [&link.up, &link.down]).filter_map(Way::due);
             let clients = self.clients.values().map(Client::due);
             let due = links.chain(clients).chain(self.core.timeout()).min().unwrap_or(end);
             // One step before, since a step begins with time.
@@ -344,28 +341,41 @@ impl World {
     }
 
     fn link(&self, index: usize) -> Link {
-        let config = |way: u64| {
-            let config = NetemConfig::new().latency(self.network.delay).seed(index as u64 * 2 + way);
-            if self.network.loss > 0.0 {
-                config.loss(LossModel::from(RandomLoss::new(Probability::new(self.network.loss))))
-            } else {
-                config
-            }
-        };
-        Link { up: Netem::new(config(0)), down: Netem::new(config(1)), up_cut: false }
+        let conditions = Conditions { loss: self.network.loss, ..Conditions::delay(self.network.delay) };
+        let way = |way: u64| Way::new(conditions, self.seed << 32 | (index as u64 * 2 + way));
+        Link { up: way(0), down: way(1), up_cut: false }
+    }
+
+    /// What the server believes that a client's way down carries, in bits per second.
+    pub fn estimate(&self, index: usize) -> Option<u64> {
+        self.core.layers(&self.room, PeerId(index as u32), self.now).ok()?.estimate
+    }
+
+    /// A client says of which height its pictures should be, those to come too; 0: it sees none of them.
+    pub fn wish(&mut self, index: usize, height: u16) {
+        self.wished.insert(index, height);
+        self.say_wishes(index);
+    }
+
+    fn say_wishes(&mut self, index: usize) {
+        let Some(height) = self.wished.get(&index).map(|height| u32::from(*height)) else { return };
+        let Ok(report) = self.core.layers(&self.room, PeerId(index as u32), self.now) else { return };
+        let wish = Wish { size: (Some(height * 16 / 9), Some(height)), visible: height > 0, ..Wish::default() };
+        let wishes = report.slots.into_iter().map(|(mid, slot)| (mid, slot.track, wish)).collect();
+        self.act(index, Action::Wishes(wishes)).expect("wishes");
     }
 
     fn step(&mut self) {
         self.now += STEP;
         let now = self.now;
         for (index, link) in &mut self.links {
-            arrived(&mut link.up, now, |remote, bytes| {
+            while let Some(Parcel(remote, bytes)) = link.up.poll(now) {
                 if self.recorded.0 == *index {
                     self.recorded.1.push(bytes.clone());
                 }
                 let path = Path { transport: transport(&self.connections, *index), remote, local: self.server };
                 self.core.handle_datagram(path, &bytes, now);
-            });
+            }
         }
         if self.core.timeout().is_some_and(|at| at <= now) {
             self.core.handle_timeout(now);
@@ -388,27 +398,36 @@ impl World {
                         _ => {}
                     }
                 }
-                link.down.handle_input(Input::Packet(now, Parcel(path.remote, datagram.to_vec())));
+                link.down.send(now, Parcel(path.remote, datagram.to_vec()));
             }
         });
         self.tell();
         for (index, link) in &mut self.links {
             let Some(client) = self.clients.get_mut(index) else { continue };
-            arrived(&mut link.down, now, |_, bytes| client.handle_datagram(self.server, &bytes, now));
+            while let Some(Parcel(_, bytes)) = link.down.poll(now) {
+                client.handle_datagram(self.server, &bytes, now);
+            }
             client.step(now);
             while let Some((_, bytes)) = client.poll_datagram() {
                 if !link.up_cut {
-                    link.up.handle_input(Input::Packet(now, Parcel(self.outside[index], bytes)));
+                    link.up.send(now, Parcel(self.outside[index], bytes));
                 }
             }
         }
     }
 
     fn tell(&mut self) {
+        let mut wishing = vec![];
         while let Some((peer, notice)) = self.core.poll_notice() {
             let Some(index) = self.by_peer.get(&peer) else { continue };
             if let (Notice::Slots(slots), Some(client)) = (&notice, self.clients.get_mut(index)) {
                 slots.iter().for_each(|(mid, state)| client.told(mid, *state));
+            }
+            if matches!(notice, Notice::Slots(_)) {
+                wishing.push(*index);
+            }
+            if let (Notice::Encodings(tracks), Some(client)) = (&notice, self.clients.get_mut(index)) {
+                tracks.iter().for_each(|(_, on)| client.set_encodings(on, self.now));
             }
             if let (Notice::Event(event), Some(line)) = (&notice, self.lines.get_mut(index))
                 && line.attachment.is_some()
@@ -422,22 +441,13 @@ impl World {
                 self.told.entry(*index).or_default().push(notice);
             }
         }
+        wishing.into_iter().for_each(|index| self.say_wishes(index));
     }
 }
 
 /// What carries a client's datagrams now.
 fn transport(connections: &BTreeMap<usize, ConnectionId>, index: usize) -> Transport {
     connections.get(&index).map_or(Transport::Udp, |connection| Transport::Tcp(*connection))
-}
-
-fn arrived(netem: &mut Netem<Parcel>, now: Instant, mut on: impl FnMut(SocketAddr, Vec<u8>)) {
-    if netem.is_empty() {
-        return;
-    }
-    netem.handle_input(Input::Timeout(now));
-    while let Some(Output::Packet(Parcel(address, bytes))) = netem.poll_output() {
-        on(address, bytes);
-    }
 }
 
 /// With which a client resumes.
