@@ -604,8 +604,11 @@ mod tests {
         let start = Instant::now();
         let mut e = egress(start);
         e.connect(Session::new(&exported(false)).unwrap());
-        let packet = Packet { payload: Arc::from(vec![9u8; 1_100]), ..(*packet(start, Codec::Vp8)).clone() };
-        let packet = Arc::new(packet);
+        // No wish is beyond the estimate of one who tells nothing, so all passes the pacer at once.
+        e.estimator.set_blind(true);
+        e.estimator.on_remb(100_000_000);
+        e.want(50_000_000, start);
+        let packet = Arc::new(packet_of(Codec::Vp8, vec![9u8; 1_100], start));
         let (mut rounds, mut seq, mut now) = (vec![], 0u64, start);
         for _ in 0..15 {
             let before = Instant::now();
@@ -731,7 +734,7 @@ mod tests {
         let later = now + Duration::from_millis(100);
         assert!(e.handle_rtcp(&told, later, |_| ()));
         let estimate = e.poll_estimate(later).expect("it changed");
-        assert!((750_000..=900_000).contains(&estimate), "{estimate}");
+        assert!((750_000..=950_000).contains(&estimate), "{estimate}");
         assert_eq!(e.estimate().bps, estimate);
         assert!(e.estimate().measured && e.poll_estimate(later).is_none());
     }

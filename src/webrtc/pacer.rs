@@ -230,6 +230,7 @@ impl Pacer {
     }
 
     /// Packets that wait.
+    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.waiting + self.repeats.len()
     }
