@@ -409,7 +409,7 @@ impl Peer {
     #[cfg(test)]
     pub fn footprint(&self) -> usize {
         let media = self.sections.len() + self.slots.len() + self.sources.len() + self.codecs.len();
-        media + self.events.len() + self.transmits.len() + self.channels.open.len()
+        media + self.egress.pacer.len() + self.events.len() + self.transmits.len() + self.channels.open.len()
     }
 
     /// How many data channels are open.

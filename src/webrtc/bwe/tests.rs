@@ -161,7 +161,7 @@ impl World {
             }
             self.serve();
             self.tell();
-            if self.now.as_millis() as u64 % SLICE_MS == 0 {
+            if (self.now.as_millis() as u64).is_multiple_of(SLICE_MS) {
                 let queue = Duration::from_secs_f64(self.queued_bytes as f64 * 8.0 / self.network.capacity(self.now) as f64);
                 for flow in &mut self.flows {
                     let last = flow.slices.last_mut().expect("one is open");
