@@ -352,7 +352,7 @@ impl Outgoing<'_> {
             buf[at..at + 2].copy_from_slice(&seq.to_be_bytes());
             at += 2;
         }
-        buf[at..at + place.payload.len()].copy_from_slice(&place.payload);
+        buf[at..at + place.payload.len()].copy_from_slice(place.payload);
         sent.header.patch.apply(&mut buf[at..at + place.payload.len()]);
         if let Some(pt) = place.within {
             red::renumber(&mut buf[at..at + place.payload.len()], pt);
