@@ -41,7 +41,7 @@ pub(super) fn place(candidates: &Candidates, me: PeerId, video: Wanted<'_>, audi
     match candidates.sounding(me, places) {
         Some(sounding) => Pairs { video, audio, sounding: &sounding, group: &group }.place(),
         None => {
-            let beside = |track: TrackId, others: &[Option<TrackId>]| position(others, group(track)?, &group);
+            let beside = |track: TrackId, others: &[Option<TrackId>]| position(others, group(track)?, group);
             let heard: Vec<Option<TrackId>> = audio.current.iter().map(|place| place.source).collect();
             let video = settle(video, |track| beside(track, &heard));
             let audio = settle(audio, |track| beside(track, &video));

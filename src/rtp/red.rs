@@ -64,7 +64,7 @@ impl<'a> Red<'a> {
         let back = move |block: &Block<'a>| {
             let scaled = u64::from(block.offset) * steps;
             let back = scaled.checked_div(u64::from(ticks)).filter(|back| (1..=gap).contains(back))?;
-            (scaled % u64::from(ticks) == 0).then_some(back)
+            scaled.is_multiple_of(u64::from(ticks)).then_some(back)
         };
         self.blocks().filter(|block| !block.sound.is_empty()).filter_map(move |block| Some((back(&block)?, block)))
     }
@@ -110,7 +110,7 @@ mod tests {
         let mut other = TWO;
         other[4] = 0x80 | 8;
         assert_eq!(Red::parse(&other), None, "another codec");
-        let many = [vec![0x80 | 111, 0, 0, 0].repeat(BLOCKS_MAX + 1), vec![111, 1]].concat();
+        let many = [[0x80 | 111, 0, 0, 0].repeat(BLOCKS_MAX + 1), vec![111, 1]].concat();
         assert_eq!(Red::parse(&many), None);
         assert!(Red::parse(&many[4..]).is_some());
     }
