@@ -18,6 +18,8 @@ pub struct Limits {
     pub tracks: usize,
     /// Slots of one participant. More: refused, `too_many_slots`.
     pub slots: usize,
+    /// Sounds that one receiver hears at once, the loudest, whatever slots it has. More: not forwarded.
+    pub voices: usize,
     /// Signalling messages of one participant in a second, see [`Limits::messages`]. More: refused, `too_many_requests`.
     pub messages_per_second: u32,
     /// Bytes of one signalling message. More: `too_large`, and the socket is closed.
@@ -41,6 +43,8 @@ impl Default for Limits {
             viewers: VIEWERS_MAX,
             tracks: TRACKS_PER_PEER_MAX,
             slots: SLOTS_PER_PEER_MAX,
+            // Nobody follows a fourth who talks at the same time.
+            voices: 3,
             messages_per_second: 50,
             message_bytes: SIGNAL_BYTES_MAX,
             metadata_bytes: METADATA_BYTES_MAX,
@@ -308,6 +312,8 @@ pub const MEDIA_ADDRESSES_MAX: usize = 8;
 
 /// One keyframe is asked for per layer in this time; what comes in between is served by the same one.
 pub const KEYFRAME_DEBOUNCE: Duration = Duration::from_millis(500);
+/// And in this time while all who wait have a lower encoding to show: many who come at once rise at many moments.
+pub const KEYFRAME_GATHER: Duration = Duration::from_secs(2);
 /// A request that brought no keyframe is repeated after this time (in the first second the encoder is not warm).
 pub const KEYFRAME_REPEAT: Duration = Duration::from_millis(300);
 /// A track changes its codec at most once in this time: each change is told to every receiver. Packets of another one: dropped, counted.
@@ -342,7 +348,7 @@ pub const NEWCOMER_GRACE: Duration = Duration::from_secs(2);
 /// A slot that falls for want of bandwidth within this time after it rose has risen too early.
 pub const RISE_TRIAL: Duration = Duration::from_secs(3);
 /// It waits for so long before it rises again; each time twice as long, up to the maximum.
-pub const RISE_PAUSE: Duration = Duration::from_secs(10);
+pub const RISE_PAUSE: Duration = Duration::from_secs(5);
 /// See [`RISE_PAUSE`].
 pub const RISE_PAUSE_MAX: Duration = Duration::from_secs(60);
 /// A slot that was paused for want of bandwidth stays so for at least this time.

@@ -324,6 +324,7 @@ fn mean_limits(written: &Written, limits: &mut Limits) -> Result<(), ConfigError
     number(written, "limits.viewers", 1..=VIEWERS_MAX, &mut limits.viewers)?;
     number(written, "limits.tracks", 1..=TRACKS_PER_PEER_MAX, &mut limits.tracks)?;
     number(written, "limits.slots", 1..=SLOTS_PER_PEER_MAX, &mut limits.slots)?;
+    number(written, "limits.voices", 1..=SLOTS_PER_PEER_MAX, &mut limits.voices)?;
     // Below this an offer costs more than ever may come at once.
     number(written, "limits.messages_per_second", 5..=10_000, &mut limits.messages_per_second)?;
     // A join with the shortest offer has about this.
@@ -443,6 +444,7 @@ mod tests {
             viewers = 2
             tracks = 3
             slots = 4
+            voices = 2
             messages_per_second = 5
             message_bytes = 6000
             metadata_bytes = 0
@@ -478,6 +480,7 @@ mod tests {
                 viewers: 2,
                 tracks: 3,
                 slots: 4,
+                voices: 2,
                 messages_per_second: 5,
                 message_bytes: 6000,
                 metadata_bytes: 0,

@@ -23,6 +23,7 @@ pub const KEYS: &[&str] = &[
     "limits.viewers",
     "limits.tracks",
     "limits.slots",
+    "limits.voices",
     "limits.messages_per_second",
     "limits.message_bytes",
     "limits.metadata_bytes",

@@ -80,7 +80,7 @@ impl Room {
             track.expected = Some(now + NEWCOMER_EXPECTED);
             self.rewatched.push(id);
             if track.cache.pictures(now).is_none() {
-                track.need(LayerIndex(0));
+                track.need(LayerIndex(0), true);
                 self.ask(id, LayerIndex(0), now);
             }
         }
@@ -104,8 +104,10 @@ impl Room {
             given.iter_mut().for_each(|step| *step = Some(step.unwrap_or(0)));
         }
         let want = voices + climbers.iter().filter_map(|climber| Some(climber.steps.last()?.bps)).sum::<u64>();
+        let used: u64 = climbers.iter().zip(&given).filter_map(|(climber, step)| Some(climber.steps[(*step)?].bps)).sum();
         for (climber, step) in climbers.iter().zip(given) {
             self.give(climber, step, now);
+            self.hold(climber, step, budget.saturating_sub(used));
         }
         let waiting = |climber: &Climber| {
             let slot = self.slots[climber.key].as_ref()?;
@@ -182,6 +184,17 @@ impl Room {
         self.set_aim(climber.key, aim, now);
     }
 
+    /// A slot that has to fall to a lower encoding waits for its keyframe, and meanwhile the one that it has goes on with few frames, if the way
+    /// carries even those.
+    fn hold(&mut self, climber: &Climber, step: Option<usize>, spare: u64) {
+        let (Some(slot), Some(track)) = (self.slots[climber.key].as_mut(), self.tracks.get(&climber.track)) else { return };
+        let (Some((aim, _)), Some(present), Some(step)) = (slot.aim, slot.encoding, step) else { return };
+        let least = track.encodings[usize::from(present.0)].meter.rate(Layer::default()).unwrap_or(0);
+        if aim < present && least > climber.steps[step].bps + spare {
+            slot.hold();
+        }
+    }
+
     /// Whether the track or the wish keeps a slot from sending. What its way carries is judged when it is settled.
     pub(super) fn judge_slot(&mut self, key: usize, now: Instant) {
         let Some(slot) = self.slots[key].as_mut() else { return };
@@ -221,11 +234,11 @@ impl Room {
         if begins {
             self.replay(key, now);
         }
-        let waits = self.slots[key].as_ref().and_then(|slot| slot.waits_for());
-        if let Some(encoding) = waits
+        let waits = self.slots[key].as_ref().and_then(|slot| Some((slot.waits_for()?, slot.is_urgent())));
+        if let Some((encoding, urgent)) = waits
             && let Some(track) = self.tracks.get_mut(&id)
         {
-            track.need(encoding);
+            track.need(encoding, urgent);
             self.ask(id, encoding, now);
         }
     }

@@ -84,7 +84,7 @@ impl Room {
             };
             let (video, audio) = (of(Kind::Video), of(Kind::Audio));
             let sounds = self.tracks.values().filter(|track| track.kind == Kind::Audio && track.owner != *id).count();
-            if sounds > audio.iter().filter(|slot| !slot.closed).count() {
+            if sounds > audio.iter().filter(|slot| !slot.closed).count().min(self.config.voices) {
                 continue;
             }
             let pairs: Vec<usize> = (0..video.len().min(audio.len())).filter(|at| !video[*at].closed && !audio[*at].closed).collect();

@@ -40,6 +40,8 @@ pub(super) struct Encoding {
     pub(super) answered: bool,
     /// Somebody waits for a keyframe.
     pub(super) needed: bool,
+    /// Somebody of them has nothing else to show.
+    pub(super) urgent: bool,
     /// A request stands in the room's output.
     pub(super) queued: bool,
     /// Slots that have it or want it.
@@ -64,6 +66,7 @@ impl Encoding {
             asked: None,
             answered: false,
             needed: false,
+            urgent: false,
             queued: false,
             watchers: 0,
             active: true,

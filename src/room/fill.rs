@@ -54,13 +54,15 @@ pub(super) struct Candidates {
     sounds: Vec<Candidate>,
     /// Those who speak, loudest first.
     speaking: Vec<Candidate>,
+    /// How many of them one receiver hears at most.
+    voices: usize,
     /// What has sound, muted or not.
     sounding: Vec<Group>,
 }
 
 impl Candidates {
     /// Sorts them.
-    pub(super) fn new(filler: Filler, mut all: Vec<Candidate>, now: Instant) -> Candidates {
+    pub(super) fn new(filler: Filler, voices: usize, mut all: Vec<Candidate>, now: Instant) -> Candidates {
         all.sort_by_key(|c| c.track);
         let of = |kind: Kind| all.iter().filter(move |c| c.kind == kind && !c.muted).copied();
         let mut pictures: Vec<Candidate> = of(Kind::Video).collect();
@@ -79,7 +81,7 @@ impl Candidates {
         let mut speaking: Vec<Candidate> = sounds.iter().filter(is_loud).copied().collect();
         speaking.sort_by(|a, b| b.level.value().total_cmp(&a.level.value()));
         let sounding = all.iter().filter(|c| c.kind == Kind::Audio).map(|c| (c.owner, c.screen)).collect();
-        Candidates { all, pictures, lively, sounds, speaking, sounding }
+        Candidates { all, pictures, lively, sounds, speaking, voices, sounding }
     }
 
     /// What of the others has sound, each once, if all of it fits so many places.
@@ -87,7 +89,7 @@ impl Candidates {
         let (mut groups, mut count) = (Vec::new(), 0);
         for group in self.sounding.iter().filter(|(owner, _)| *owner != me) {
             count += 1;
-            if count > places {
+            if count > places.min(self.voices) {
                 return None;
             }
             if !groups.contains(group) {
@@ -133,7 +135,7 @@ impl Candidates {
     /// Which tracks `me` hears: all that fit. Above that the sound of screens, then who has a slot and was heard a moment ago, then who
     /// speaks, loudest first, then who has a slot, then the order of joining. So a voice loses its slot only to a louder one and in a pause.
     pub(super) fn audio(&self, me: PeerId, current: &[Place], now: Instant) -> Vec<TrackId> {
-        let places = current.iter().filter(|place| place.open).count();
+        let places = current.iter().filter(|place| place.open).count().min(self.voices);
         let seated = || current.iter().filter_map(|place| self.get(place.source?)).filter(|c| !c.muted);
         let screens = self.sounds.iter().take_while(|c| c.screen);
         let kept = seated().filter(|c| c.level.heard_within(KEPT, now));
@@ -193,9 +195,9 @@ mod tests {
         (screen.screen, muted.muted) = (true, true);
         let of = |track, joined| candidate(track, joined, Kind::Video, None);
         let list = vec![of(1, 2), of(2, 1), of(3, 99), screen, muted, of(6, 4)];
-        let conference = Candidates::new(Filler::Conference, list.clone(), now);
+        let conference = Candidates::new(Filler::Conference, 3, list.clone(), now);
         assert_eq!(numbers(conference.video(&AUTO, ME, 9)), [4, 2, 1, 6]);
-        let broadcast = Candidates::new(Filler::Broadcast, list, now);
+        let broadcast = Candidates::new(Filler::Broadcast, 3, list, now);
         assert_eq!(numbers(broadcast.video(&AUTO, ME, 9)), [4, 1, 2, 6]);
     }
 
@@ -206,13 +208,13 @@ mod tests {
         let ago = |seconds: u64| Some(now - Duration::from_secs(seconds));
         let heard = [None, ago(50), ago(3), None, ago(2), ago(20)];
         let list: Vec<_> = heard.iter().zip(1..).map(|(at, n)| candidate(n, u64::from(n), Kind::Video, *at)).collect();
-        let conference = Candidates::new(Filler::Conference, list.clone(), now);
+        let conference = Candidates::new(Filler::Conference, 3, list.clone(), now);
         for (places, shown) in [(1, vec![3]), (2, vec![3, 5]), (3, vec![3, 5, 6]), (4, vec![3, 5, 6, 2]), (5, vec![3, 5, 6, 2, 1])] {
             assert_eq!(numbers(conference.video(&AUTO, ME, places)), shown);
         }
         let page = View::Auto { offset: 2, limit: Some(2), pinned: Vec::new() };
         assert_eq!(numbers(conference.video(&page, ME, 9)), [3, 4], "further pages keep the order of joining");
-        let broadcast = Candidates::new(Filler::Broadcast, list, now);
+        let broadcast = Candidates::new(Filler::Broadcast, 3, list, now);
         assert_eq!(numbers(broadcast.video(&AUTO, ME, 2)), [1, 2]);
     }
 
@@ -223,7 +225,7 @@ mod tests {
         let voice = |n: u32, ms: u64| candidate(n, u64::from(n), Kind::Audio, Some(now - Duration::from_millis(ms)));
         let seat = |track: u32| Place { source: Some(TrackId(track)), open: true };
         let heard = |list: Vec<Candidate>, seats: &[Place]| {
-            let mut list = numbers(Candidates::new(Filler::Conference, list, now).audio(ME, seats, now));
+            let mut list = numbers(Candidates::new(Filler::Conference, 3, list, now).audio(ME, seats, now));
             list.sort_unstable();
             list
         };

@@ -92,16 +92,20 @@ impl Room {
         let Room { tracks, slots, news, wake, counters, .. } = self;
         let track = tracks.get_mut(&id).ok_or(DropReason::NoTrack)?;
         let (encoding, now) = (arrival.encoding, arrival.now);
-        let (mut offered, mut waiting) = (false, false);
+        let (mut offered, mut waiting, mut urgent) = (false, false, false);
         for key in &track.receivers {
             let Some(slot) = slots[*key].as_mut() else { continue };
             let verdict = slot.offer(arrival);
             offered |= !matches!(verdict, Verdict::Other);
-            waiting |= slot.waits_for() == Some(encoding);
+            if slot.waits_for() == Some(encoding) {
+                waiting = true;
+                urgent |= slot.is_urgent();
+            }
             let header = match verdict {
                 Verdict::Other => continue,
                 Verdict::Drop(reason) => {
                     waiting |= reason == DropReason::WaitKeyframe;
+                    urgent |= reason == DropReason::WaitKeyframe;
                     counters.offers += 1;
                     counters.drops.count(reason);
                     continue;
@@ -121,7 +125,7 @@ impl Room {
         }
         // The repeated question is cheap: the track knows when it asked last.
         if waiting && track.kind == Kind::Video {
-            track.need(encoding);
+            track.need(encoding, urgent);
             ask(id, track, encoding, news, wake, now);
         }
         match (offered, track.receivers.is_empty()) {

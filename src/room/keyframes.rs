@@ -16,7 +16,7 @@ impl Room {
         let wanted = slot.encoding.or(slot.aim.map(|(encoding, _)| encoding));
         let Some(track) = self.tracks.get_mut(&id) else { return Ok(()) };
         if let Some(encoding) = wanted {
-            track.need(encoding);
+            track.need(encoding, true);
             self.ask(id, encoding, now);
         }
         Ok(())

@@ -49,10 +49,12 @@ use speaker::Speakers;
 use track::Track;
 
 /// What a room is made with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RoomConfig {
     /// The policy that fills slots.
     pub filler: Filler,
+    /// How many sounds one receiver hears at most, whatever slots it has: the loudest.
+    pub voices: usize,
 }
 
 /// Tracks × slots.
@@ -396,7 +398,7 @@ impl Room {
                 },
             });
         }
-        Candidates::new(self.config.filler, list, now)
+        Candidates::new(self.config.filler, self.config.voices, list, now)
     }
 
     fn fill_from(&mut self, id: PeerId, candidates: &Candidates, now: Instant) {

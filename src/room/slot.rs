@@ -28,6 +28,8 @@ pub(super) struct Slot {
     pub(super) unsaid: Option<Instant>,
     /// What it is to send: the encoding, and the layer within. `None`: nothing, or nothing is known yet.
     pub(super) aim: Option<(LayerIndex, Layer)>,
+    /// The encoding that it has is too dear even with the fewest frames: nothing of it goes out until the next keyframe.
+    pub(super) held: bool,
     /// The encoding that is being forwarded; `None` while it waits for a keyframe, which the rewriter then takes for a new source.
     pub(super) encoding: Option<LayerIndex>,
     selector: Selector,
@@ -52,15 +54,14 @@ impl Patience {
     /// It had to fall for want of bandwidth. If it rose only lately, that was too early, and the next time it waits longer.
     pub(super) fn fell(&mut self, paused: bool, now: Instant) {
         let lately = self.rose.take().is_some_and(|at| now.saturating_duration_since(at) < RISE_TRIAL);
-        if lately {
+        if paused {
+            // A picture that comes and goes is worse than one that is gone.
+            self.until = Some(now + PAUSED_MIN);
+        } else if lately {
             self.pause = (self.pause * 2).clamp(RISE_PAUSE, RISE_PAUSE_MAX);
             self.until = Some(now + self.pause);
         } else {
             self.pause = Duration::ZERO;
-        }
-        if paused {
-            // A picture that comes and goes is worse than one that is gone.
-            self.until = self.until.max(Some(now + PAUSED_MIN));
         }
     }
 
@@ -114,6 +115,7 @@ impl Slot {
             wish: Wish::default(),
             unsaid: None,
             aim: None,
+            held: false,
             encoding: None,
             selector: Selector::default(),
             rewriter: Rewriter::new(kind, starts),
@@ -138,7 +140,7 @@ impl Slot {
         self.wish = Wish::default();
         self.unsaid = Some(now + WISH_EXPECTED);
         self.patience = Patience::default();
-        (self.aim, self.encoding) = (None, None);
+        (self.aim, self.encoding, self.held) = (None, None, false);
     }
 
     /// Whether the track's state keeps anything from being sent.
@@ -159,7 +161,7 @@ impl Slot {
         }
         self.state.reason = reason;
         self.state.first_timestamp = None;
-        self.encoding = None;
+        (self.encoding, self.held) = (None, false);
         true
     }
 
@@ -175,15 +177,26 @@ impl Slot {
         });
     }
 
+    /// Stops the encoding that it has until a keyframe comes, of whichever it may go on with.
+    pub(super) fn hold(&mut self) {
+        self.held = true;
+    }
+
     /// What is being sent: the encoding, and the layer within.
     pub(super) fn sent(&self) -> Option<(LayerIndex, Layer)> {
-        self.encoding.map(|encoding| (encoding, self.selector.current()))
+        self.encoding.filter(|_| !self.held).map(|encoding| (encoding, self.selector.current()))
     }
 
     /// The encoding of which it needs a keyframe.
     pub(super) fn waits_for(&self) -> Option<LayerIndex> {
         let (encoding, _) = self.aim.filter(|_| self.state.source.is_some() && self.state.reason.is_none())?;
-        (self.encoding != Some(encoding) || self.selector.needs_keyframe()).then_some(encoding)
+        (self.encoding != Some(encoding) || self.held || self.selector.needs_keyframe()).then_some(encoding)
+    }
+
+    /// It needs its keyframe soon: it shows nothing, or more than its way carries.
+    pub(super) fn is_urgent(&self) -> bool {
+        let falls = self.aim.zip(self.encoding).is_some_and(|((aim, _), present)| aim <= present);
+        self.encoding.is_none() || self.held || falls
     }
 
     /// Decides about a packet of its source.
@@ -195,11 +208,11 @@ impl Slot {
             None => {}
         }
         let Some((wanted, layer)) = self.aim else { return Verdict::Other };
-        if self.encoding == Some(*encoding) {
+        if self.encoding == Some(*encoding) && !self.held {
             return self.go_on(arrival, layer);
         }
         // With nothing to show yet, a smaller picture is better than none.
-        if arrival.begins() && (*encoding == wanted || (self.encoding.is_none() && *encoding < wanted)) {
+        if arrival.begins() && (*encoding == wanted || ((self.encoding.is_none() || self.held) && *encoding < wanted)) {
             let header = self.begin(*encoding, packet, facts, *now);
             self.aim(self.aim);
             if self.state.first_timestamp.is_some() {
@@ -207,6 +220,9 @@ impl Slot {
             }
             self.state.first_timestamp = Some(header.timestamp);
             return Verdict::SendFirst(header);
+        }
+        if self.encoding == Some(*encoding) {
+            return self.rewriter.skip(packet, facts).map_or(Verdict::Other, Verdict::Send);
         }
         if self.encoding.is_none() && *encoding == wanted {
             return Verdict::Drop(if facts.keyframe { DropReason::Late } else { DropReason::WaitKeyframe });
@@ -217,7 +233,7 @@ impl Slot {
     /// A keyframe of an encoding that it did not have.
     fn begin(&mut self, encoding: LayerIndex, packet: &Packet, facts: &Facts, now: Instant) -> Rewritten {
         let layer = self.aim.filter(|(wanted, _)| *wanted == encoding).map_or(Layer::MAX, |(_, layer)| layer);
-        self.encoding = Some(encoding);
+        (self.encoding, self.held) = (Some(encoding), false);
         self.selector.begin(facts, layer);
         let header = self.rewriter.switch(packet, facts, now);
         match self.selector.choose(facts, packet) {
@@ -255,7 +271,7 @@ impl Slot {
         let pictures = shown().filter(|(_, facts)| facts.frame_start).count() as u32;
         let (Some(((first, facts), rest)), Some((newest, _))) = (kept.split_first(), shown().next_back()) else { return };
         let header = self.rewriter.switch_kept(first, facts, pictures, newest.captured, now);
-        self.encoding = Some(LayerIndex(0));
+        (self.encoding, self.held) = (Some(LayerIndex(0)), false);
         self.selector.begin(facts, Layer::default());
         if let Choice::Send { marker } = self.selector.choose(facts, first) {
             out(Rewritten { marker, ..header }, first);

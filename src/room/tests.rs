@@ -60,7 +60,7 @@ fn opus(seq: u64, level: u8, now: Instant) -> Packet {
 
 impl Stage {
     fn new(filler: Filler) -> Stage {
-        let room = Room::new(RoomConfig { filler }, fastrand::Rng::with_seed(1));
+        let room = Room::new(RoomConfig { filler, voices: 3 }, fastrand::Rng::with_seed(1));
         Stage { room, now: Instant::now(), out: Vec::new() }
     }
 

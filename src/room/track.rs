@@ -6,7 +6,7 @@ use super::cache::Cache;
 use super::encoding::Encoding;
 use super::event::TrackSpec;
 use crate::id::{LayerIndex, PeerId};
-use crate::limits::{CODEC_CHANGE_PAUSE, KEYFRAME_DEBOUNCE, KEYFRAME_REPEAT, LAYER_LIFE, LAYERS_PER_TRACK_MAX};
+use crate::limits::{CODEC_CHANGE_PAUSE, KEYFRAME_DEBOUNCE, KEYFRAME_GATHER, KEYFRAME_REPEAT, LAYER_LIFE, LAYERS_PER_TRACK_MAX};
 use crate::rtp::{Codec, Kind, Layer, Level, Packet, Place};
 
 /// One published source.
@@ -122,17 +122,18 @@ impl Track {
         Some(Arrived { newest, begins })
     }
 
-    /// Somebody waits for a keyframe of this encoding.
-    pub(super) fn need(&mut self, index: LayerIndex) {
+    /// Somebody waits for a keyframe of this encoding; `urgent`: and has nothing else to show.
+    pub(super) fn need(&mut self, index: LayerIndex, urgent: bool) {
         if let Some(encoding) = self.encodings.get_mut(usize::from(index.0)) {
             encoding.needed = true;
+            encoding.urgent |= urgent;
         }
     }
 
     /// A keyframe of this encoding passes: whoever waited has it.
     pub(super) fn keyframe_came(&mut self, index: LayerIndex) {
         let encoding = &mut self.encodings[usize::from(index.0)];
-        encoding.needed = false;
+        (encoding.needed, encoding.urgent) = (false, false);
         encoding.answered = true;
     }
 
@@ -144,13 +145,14 @@ impl Track {
         let silent = encoding.head.is_none_or(|head| now.saturating_duration_since(head.at()) > LAYER_LIFE);
         // Before its first packet an encoding is not asked, nor when it was turned off: an encoder begins with a keyframe.
         if !wanted || encoding.head.is_none() || !encoding.active || (silent && encoding.watchers == 0) {
-            encoding.needed = false;
+            (encoding.needed, encoding.urgent) = (false, false);
         }
         if !encoding.needed {
             return Ask::Never;
         }
         let due = match encoding.asked {
             None => now,
+            Some(asked) if encoding.answered && !encoding.urgent => asked + KEYFRAME_GATHER,
             Some(asked) => asked + pause(encoding.answered, silent),
         };
         if due > now {

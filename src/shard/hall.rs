@@ -36,7 +36,7 @@ pub struct Hall {
 impl Hall {
     /// An empty room.
     pub fn new(name: RoomName, options: RoomOptions, life: u64, limits: &Limits, rng: fastrand::Rng, now: Instant) -> Hall {
-        let room = Room::new(RoomConfig { filler: options.filler }, rng);
+        let room = Room::new(RoomConfig { filler: options.filler, voices: limits.voices }, rng);
         Hall {
             name,
             room,

@@ -127,7 +127,7 @@ pub struct Egress {
     srtcp_replay: Vec<(u32, ReplayWindow)>,
     pub(super) epoch: Epoch,
     pub(super) rtt: Option<Duration>,
-    repeats: Repeats,
+    pub(super) repeats: Repeats,
     /// What the pacer let go.
     pub drops: Drops,
     /// Datagrams for the end of the tick.

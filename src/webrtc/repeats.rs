@@ -1,4 +1,5 @@
-//! How many bytes of repetitions one receiver may have: as many as media went to it in a second, and always a little.
+//! How many bytes of repetitions one receiver may have: as many as media went to it in a second, and always a little; but never more than a share
+//! of what its way carries, since repetitions of what is lost for good would keep a full queue full.
 //!
 //! Without it a receiver that reports its whole window missing, again and again, multiplies what it costs. A share of 15 % would leave 6 % of all
 //! packets unrepaired on a network that loses 20 %, no limit leaves 4 % (facts/str0m); with as many as there was media the two are the same.
@@ -10,6 +11,9 @@ use crate::limits::REPEATED_BYTES_MIN;
 /// Compared with what was sent in the current window or in the one before, whichever is more.
 const WINDOW: Duration = Duration::from_secs(1);
 
+/// At 20 % loss, a quarter of all that is sent are repetitions; half of the way leaves room for bursts.
+const SHARE_PERCENT: u64 = 50;
+
 /// Of one connection.
 #[derive(Debug, Default)]
 pub struct Repeats {
@@ -18,6 +22,8 @@ pub struct Repeats {
     sent: u64,
     sent_before: u64,
     repeated: u64,
+    /// Bytes that the way carries in a window, once it is known.
+    way: Option<u64>,
 }
 
 impl Repeats {
@@ -28,10 +34,16 @@ impl Repeats {
         self.sent += bytes;
     }
 
+    /// The way carries so many bits a second.
+    pub fn set_way(&mut self, bps: u64) {
+        self.way = Some(bps / 8 * WINDOW.as_secs());
+    }
+
     /// So many bytes are asked for again. `false`: not now.
     pub fn admit(&mut self, bytes: u64, now: Instant) -> bool {
         self.turn(now);
         let most = self.sent.max(self.sent_before).max(REPEATED_BYTES_MIN);
+        let most = self.way.map_or(most, |way| most.min(way * SHARE_PERCENT / 100));
         let fits = self.repeated + bytes <= most;
         if fits {
             self.repeated += bytes;

@@ -100,6 +100,7 @@ impl Egress {
     pub(super) fn pace(&mut self, now: Instant) {
         if self.estimator.wanted().is_some() {
             self.pacer.set_estimate(self.estimator.bps(), now);
+            self.repeats.set_way(self.estimator.bps());
         }
         self.probe(now);
     }

@@ -111,7 +111,7 @@ impl World {
     fn new(seed: u64) -> World {
         let mut rng = fastrand::Rng::with_seed(seed);
         let filler = if rng.u8(..4) == 0 { Filler::Broadcast } else { Filler::Conference };
-        let room = Room::new(RoomConfig { filler }, rng.fork());
+        let room = Room::new(RoomConfig { filler, voices: 3 }, rng.fork());
         let now = Instant::now();
         World {
             rng,
