@@ -351,6 +351,10 @@ pub const RISE_TRIAL: Duration = Duration::from_secs(3);
 pub const RISE_PAUSE: Duration = Duration::from_secs(5);
 /// See [`RISE_PAUSE`].
 pub const RISE_PAUSE_MAX: Duration = Duration::from_secs(60);
+/// A slot whose way does not carry its step goes on with few frames for so long before it falls to a smaller picture: estimates dip.
+pub const SQUEEZE_MAX: Duration = Duration::from_secs(1);
+/// A slot whose way does not carry even its lowest layer gets that for so long before it is paused: estimates fall too low when a queue was full.
+pub const STARVE_MAX: Duration = Duration::from_millis(1_500);
 /// A slot that was paused for want of bandwidth stays so for at least this time.
 pub const PAUSED_MIN: Duration = Duration::from_secs(2);
 /// A page says how it shows a new picture within this time; until then no encoding is turned on for it that was off.
@@ -366,6 +370,8 @@ pub const SPEAKERS_PERIOD: Duration = Duration::from_millis(200);
 /// Who begins to speak is heard at once, as long as that was judged no sooner than this before: filling the slots of a large room takes a
 /// millisecond.
 pub const VOICES_PERIOD: Duration = Duration::from_millis(20);
+/// Speakers are judged once in this time while more talk than one receiver hears.
+pub const CROWD_PERIOD: Duration = Duration::from_millis(60);
 /// Speakers named at once, loudest first. More: not named.
 pub const SPEAKERS_MAX: usize = 8;
 /// The number of viewers is told at most once in this time: they come in crowds.

@@ -508,6 +508,7 @@ mod tests {
             ("NINEFOLD_LIMITS__VIEWERS", "2"),
             ("NINEFOLD_LIMITS__TRACKS", "3"),
             ("NINEFOLD_LIMITS__SLOTS", "4"),
+            ("NINEFOLD_LIMITS__VOICES", "2"),
             ("NINEFOLD_LIMITS__MESSAGES_PER_SECOND", "5"),
             ("NINEFOLD_LIMITS__MESSAGE_BYTES", "6000"),
             ("NINEFOLD_LIMITS__METADATA_BYTES", "0"),

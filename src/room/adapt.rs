@@ -16,7 +16,7 @@ use super::event::{LayerInfo, LayerLimit, SlotLayers, SlotReason, Wish};
 use super::ladder::{ladder, worth};
 use super::{News, Room, RoomError, sooner, tell_slot};
 use crate::id::{LayerIndex, PeerId, SlotIndex, TrackId};
-use crate::limits::{CACHE_REPLAY_MAX, LAYERS_PERIOD, NEWCOMER_EXPECTED, NEWCOMER_GRACE};
+use crate::limits::{CACHE_REPLAY_MAX, LAYERS_PERIOD, NEWCOMER_EXPECTED, NEWCOMER_GRACE, SQUEEZE_MAX, STARVE_MAX};
 use crate::rtp::{Kind, Layer};
 
 /// Screens and pinned tracks come before whatever the receiver's own priority says.
@@ -96,9 +96,9 @@ impl Room {
         let keys = peer.slots.clone();
         let fresh = connected.then_some(peer.since).flatten().filter(|since| now.saturating_duration_since(*since) < NEWCOMER_GRACE);
         let voices: u64 = keys.iter().filter_map(|key| self.voice_bps(*key)).sum();
-        let climbers: Vec<Climber> = keys.iter().filter_map(|key| self.climber(*key, now)).collect();
-        let demands: Vec<Demand> = climbers.iter().map(|climber| climber.demand.clone()).collect();
         let budget = estimate.map_or(u64::MAX, |estimate| estimate.saturating_sub(voices));
+        let climbers: Vec<Climber> = keys.iter().filter_map(|key| self.climber(*key, budget, now)).collect();
+        let demands: Vec<Demand> = climbers.iter().map(|climber| climber.demand.clone()).collect();
         let mut given = allocate(budget, &demands);
         if fresh.is_some() {
             given.iter_mut().for_each(|step| *step = Some(step.unwrap_or(0)));
@@ -106,12 +106,13 @@ impl Room {
         let want = voices + climbers.iter().filter_map(|climber| Some(climber.steps.last()?.bps)).sum::<u64>();
         let used: u64 = climbers.iter().zip(&given).filter_map(|(climber, step)| Some(climber.steps[(*step)?].bps)).sum();
         for (climber, step) in climbers.iter().zip(given) {
-            self.give(climber, step, now);
-            self.hold(climber, step, budget.saturating_sub(used));
+            self.give(climber, step, budget, budget.saturating_sub(used), now);
         }
         let waiting = |climber: &Climber| {
             let slot = self.slots[climber.key].as_ref()?;
-            [slot.patience.until(now), slot.unsaid.filter(|until| *until > now)].into_iter().flatten().min()
+            let squeezed = slot.squeezed.map(|(since, _)| since + SQUEEZE_MAX);
+            let starved = slot.starved.map(|since| since + STARVE_MAX);
+            [slot.patience.until(budget, now), squeezed, starved, slot.unsaid].into_iter().flatten().filter(|at| *at > now).min()
         };
         let again = climbers.iter().filter_map(waiting).chain(fresh.map(|since| since + NEWCOMER_GRACE)).min();
         if let Some(peer) = self.peers.get_mut(&id) {
@@ -136,7 +137,7 @@ impl Room {
     }
 
     /// A video slot that can send, with what could be sent in it.
-    fn climber(&self, key: usize, now: Instant) -> Option<Climber> {
+    fn climber(&self, key: usize, budget: u64, now: Instant) -> Option<Climber> {
         let slot = self.slots[key].as_ref().filter(|slot| slot.kind == Kind::Video)?;
         let id = slot.source()?;
         let track = self.tracks.get(&id)?;
@@ -155,44 +156,51 @@ impl Room {
         }
         let paused = slot.state.reason == Some(SlotReason::Bandwidth);
         let aim = slot.aim.filter(|_| !paused).map(|(encoding, layer)| track.layer(encoding, layer));
+        let aim = slot.squeezed.map(|(_, step)| step).or(aim);
         let current = aim.and_then(|aim| steps.iter().rposition(|step| step.layer <= aim));
         let pinned = self.peers.get(&slot.peer).is_some_and(|peer| peer.view.pins(id));
         let rank = u16::from(slot.wish.priority) + if track.screen || pinned { RANK_FIRST } else { 0 };
-        let held = slot.patience.until(now).is_some();
+        let held = slot.patience.until(budget, now).is_some();
         let demand = Demand { costs: steps.iter().map(|step| step.bps).collect(), rank, current, held };
         Some(Climber { key, track: id, steps, demand })
     }
 
-    /// Gives a slot its step.
-    fn give(&mut self, climber: &Climber, step: Option<usize>, now: Instant) {
-        let Some(slot) = self.slots[climber.key].as_mut() else { return };
+    /// Gives a slot its step. `spare`: what nobody uses of the budget.
+    fn give(&mut self, climber: &Climber, step: Option<usize>, budget: u64, spare: u64, now: Instant) {
+        let (Some(slot), Some(track)) = (self.slots[climber.key].as_mut(), self.tracks.get(&climber.track)) else { return };
+        let starves = step.is_none() && climber.demand.current.is_some();
+        slot.starved = slot.starved.filter(|_| starves);
+        let step = if starves && slot.starve(now) { Some(0) } else { step };
+        let aim = step.map(|step| track.place(climber.steps[step].layer));
+        // A slot that has to fall to a lower encoding waits for its keyframe. Until then the one that it has goes on with few frames, if the way
+        // carries those; then it need not fall at once, either.
+        let falls = slot.encoding.filter(|present| !slot.held && aim.is_some_and(|(aim, _)| aim < *present));
+        let least = falls.and_then(|present| track.encodings[usize::from(present.0)].meter.rate(Layer::default()));
+        let fits = step.zip(least).is_some_and(|(step, least)| least <= climber.steps[step].bps + spare);
+        if let (true, Some(present), Some(current)) = (fits, falls, climber.demand.current)
+            && track.place(climber.steps[current].layer).0 == present
+            && slot.squeeze(climber.steps[current].layer, now)
+        {
+            return self.set_aim(climber.key, Some((present, Layer::default())), now);
+        }
+        slot.squeezed = None;
         let best = climber.steps.len() - 1;
         match (climber.demand.current, step) {
             (Some(current), Some(step)) if step > current => slot.patience.rose(now),
             (None, Some(_)) if slot.state.reason == Some(SlotReason::Bandwidth) => slot.patience.rose(now),
             (Some(current), step) if step.is_none_or(|step| step < current) && step != Some(best) => {
-                slot.patience.fell(step.is_none(), now)
+                slot.patience.fell(step.is_none(), budget, now);
             }
             _ => {}
         }
-        let Some(track) = self.tracks.get(&climber.track) else { return };
-        let aim = step.map(|step| track.place(climber.steps[step].layer));
         let reason = if aim.is_none() { Some(SlotReason::Bandwidth) } else { None };
         if slot.judge(reason) {
             tell_slot(&mut self.news, climber.key, slot);
         }
-        self.set_aim(climber.key, aim, now);
-    }
-
-    /// A slot that has to fall to a lower encoding waits for its keyframe, and meanwhile the one that it has goes on with few frames, if the way
-    /// carries even those.
-    fn hold(&mut self, climber: &Climber, step: Option<usize>, spare: u64) {
-        let (Some(slot), Some(track)) = (self.slots[climber.key].as_mut(), self.tracks.get(&climber.track)) else { return };
-        let (Some((aim, _)), Some(present), Some(step)) = (slot.aim, slot.encoding, step) else { return };
-        let least = track.encodings[usize::from(present.0)].meter.rate(Layer::default()).unwrap_or(0);
-        if aim < present && least > climber.steps[step].bps + spare {
+        if falls.is_some() && !fits {
             slot.hold();
         }
+        self.set_aim(climber.key, aim, now);
     }
 
     /// Whether the track or the wish keeps a slot from sending. What its way carries is judged when it is settled.

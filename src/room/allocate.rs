@@ -6,7 +6,8 @@
 //! 1. Every demand is given its lowest step, the important ones first. What does not fit is paused.
 //! 2. The demands of the highest rank are raised in turn, one step each, until nothing more fits; then those of the next rank.
 
-/// What a step above the present one has to leave free, in per cent of its cost: estimates move by some per cent, and encoders do, too.
+/// Whoever rises has to leave so much of the budget free, in per cent: estimates move by some per cent, encoders do, too, and a better layer begins
+/// with a keyframe.
 const MARGIN_PERCENT: u64 = 10;
 
 /// One slot that wants a picture.
@@ -23,10 +24,11 @@ pub(super) struct Demand {
 }
 
 impl Demand {
-    /// What a step has to find free beside what is used.
-    fn asks(&self, step: usize) -> u64 {
-        let above = self.current.is_none_or(|current| step > current);
-        self.costs[step] * (100 + if above { MARGIN_PERCENT } else { 0 }) / 100
+    /// Whether a step fits beside what the others use.
+    fn fits(&self, step: usize, others: u64, budget: u64) -> bool {
+        let rises = self.current.is_none_or(|current| step > current);
+        let free = if rises { budget / 100 * MARGIN_PERCENT } else { 0 };
+        others + self.costs[step] <= budget - free
     }
 }
 
@@ -39,7 +41,7 @@ pub(super) fn allocate(budget: u64, demands: &[Demand]) -> Vec<Option<usize>> {
     for at in &order {
         let demand = &demands[*at];
         let paused = demand.current.is_none() && demand.held;
-        if !paused && used + demand.asks(0) <= budget {
+        if !paused && demand.fits(0, used, budget) {
             given[*at] = Some(0);
             used += demand.costs[0];
         }
@@ -58,7 +60,7 @@ fn raise(demand: &Demand, given: &mut Option<usize>, used: &mut u64, budget: u64
         return false;
     }
     let others = *used - demand.costs[step];
-    if others + demand.asks(next) > budget {
+    if !demand.fits(next, others, budget) {
         return false;
     }
     *used = others + demand.costs[next];
@@ -87,13 +89,13 @@ mod tests {
         assert_eq!(allocate(3_000, &[fresh(0)]), [Some(4)]);
         assert_eq!(allocate(600, &[fresh(0)]), [Some(3)]);
         assert_eq!(allocate(140, &[fresh(0), fresh(0)]), [Some(0), Some(0)]);
-        assert_eq!(allocate(800, &vec![fresh(0); 9]), [Some(1), Some(1), Some(1), Some(1), Some(1), Some(1), Some(1), Some(1), Some(0)]);
-        assert_eq!(allocate(1_700, &vec![fresh(0); 9])[..2], [Some(2), Some(2)]);
+        assert_eq!(allocate(800, &vec![fresh(0); 9])[5..], [Some(1), Some(0), Some(0), Some(0)]);
+        assert_eq!(allocate(1_700, &vec![fresh(0); 9]), [Some(2); 9]);
     }
 
     #[test]
     fn the_important_come_first() {
-        assert_eq!(allocate(760, &[fresh(0), fresh(0), fresh(7)]), [Some(2), Some(1), Some(3)]);
+        assert_eq!(allocate(760, &[fresh(0), fresh(0), fresh(7)]), [Some(1), Some(1), Some(3)]);
         assert_eq!(allocate(100, &[fresh(0), fresh(1), fresh(0)]), [None, Some(1), None], "what does not fit is paused");
         assert_eq!(allocate(130, &[fresh(0), fresh(1)]), [Some(0), Some(0)]);
     }
@@ -146,7 +148,7 @@ mod tests {
                 }
                 let others = used - step.map_or(0, |step| demand.costs[step]);
                 let base = step.is_none();
-                assert!(base || others + demand.asks(next) > budget, "{demands:?} {budget} {given:?}");
+                assert!(base || !demand.fits(next, others, budget), "{demands:?} {budget} {given:?}");
             }
         }
     }

@@ -17,7 +17,9 @@ use crate::rtp::{Kind, Level};
 
 /// Whoever was heard within this time keeps a place in the picture.
 pub(super) const ACTIVE: Duration = Duration::from_secs(5);
-/// A voice keeps its slot for so long after it fell below the level of speech: between two words. After that a louder one takes it.
+/// How much louder than a voice that has a slot another one has to be to take it (of 1).
+const SEATED: f32 = 0.15;
+/// A voice is heard for so long after it fell below the level of speech: between two words.
 pub(super) const KEPT: Duration = Duration::from_millis(200);
 
 /// A track that may be shown.
@@ -132,14 +134,18 @@ impl Candidates {
         }
     }
 
-    /// Which tracks `me` hears: all that fit. Above that the sound of screens, then who has a slot and was heard a moment ago, then who
-    /// speaks, loudest first, then who has a slot, then the order of joining. So a voice loses its slot only to a louder one and in a pause.
+    /// Which tracks `me` hears: all that fit. Above that the sound of screens, then who speaks, loudest first, then who has a slot, then the
+    /// order of joining. So a voice loses its slot only to one that is clearly louder, as others are in its pauses.
     pub(super) fn audio(&self, me: PeerId, current: &[Place], now: Instant) -> Vec<TrackId> {
         let places = current.iter().filter(|place| place.open).count().min(self.voices);
         let seated = || current.iter().filter_map(|place| self.get(place.source?)).filter(|c| !c.muted);
         let screens = self.sounds.iter().take_while(|c| c.screen);
         let kept = seated().filter(|c| c.level.heard_within(KEPT, now));
-        let order = screens.chain(kept).chain(&self.speaking).chain(seated()).chain(&self.sounds);
+        let is_seated = |c: &Candidate| current.iter().any(|place| place.source == Some(c.track));
+        let mut loud: Vec<&Candidate> = kept.chain(&self.speaking).collect();
+        let loudness = |c: &Candidate| c.level.value() + if is_seated(c) { SEATED } else { 0.0 };
+        loud.sort_by(|a, b| loudness(b).total_cmp(&loudness(a)));
+        let order = screens.chain(loud).chain(seated()).chain(&self.sounds);
         let mut list = Vec::with_capacity(places);
         for candidate in order.filter(|c| c.owner != me) {
             if list.len() == places {
@@ -219,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_voice_keeps_its_slot_through_a_short_pause() {
+    fn a_voice_loses_its_slot_to_one_that_is_clearly_louder() {
         let start = Instant::now();
         let now = start + Duration::from_secs(60);
         let voice = |n: u32, ms: u64| candidate(n, u64::from(n), Kind::Audio, Some(now - Duration::from_millis(ms)));
@@ -233,12 +239,15 @@ mod tests {
         talking.level.observe(0, now - Duration::from_millis(80));
         talking.level.observe(0, now);
         assert!(talking.level.speaking());
-        assert_eq!(heard(vec![voice(1, 150), voice(2, 150), talking], &[seat(1), seat(2)]), [1, 2]);
-        assert_eq!(heard(vec![voice(1, 150), voice(2, 900), talking], &[seat(1), seat(2)]), [1, 3]);
+        let loud = |n: u32| Candidate { track: TrackId(n), owner: PeerId(n), joined: n.into(), ..talking };
+        assert_eq!(heard(vec![loud(1), loud(2), talking], &[seat(1), seat(2)]), [1, 2], "as loud is not louder");
+        assert_eq!(heard(vec![loud(1), loud(2), talking], &[seat(2), seat(3)]), [2, 3]);
+        assert_eq!(heard(vec![loud(1), voice(2, 150), talking], &[seat(1), seat(2)]), [1, 3], "in the other's pause");
+        assert_eq!(heard(vec![voice(1, 150), voice(2, 900)], &[seat(1), seat(2)]), [1, 2], "nobody else talks");
         let mut screen = candidate(9, 9, Kind::Audio, None);
         screen.screen = true;
         assert_eq!(heard(vec![voice(1, 150), voice(2, 150), screen], &[seat(1), seat(2)]), [1, 9]);
         let closed = Place { source: None, open: false };
-        assert_eq!(heard(vec![voice(1, 150), talking], &[closed, seat(1)]), [1]);
+        assert_eq!(heard(vec![loud(1), talking], &[closed, seat(1)]), [1]);
     }
 }

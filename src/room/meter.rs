@@ -59,6 +59,10 @@ impl Meter {
                     *rate = (bytes as f64 * 8.0 / measured.as_secs_f64()) as u64;
                 }
             }
+            // An encoder that begins again pays for its keyframe with small frames.
+            if let Some(before) = self.rates.filter(|_| measured < BUCKET * BUCKETS as u32) {
+                rates.iter_mut().flatten().zip(before.iter().flatten()).for_each(|(rate, before)| *rate = (*rate).max(*before));
+            }
             self.rates = Some(rates);
         }
         let mut next = began;
@@ -130,6 +134,8 @@ mod tests {
         feed(&mut meter, &mut now, 0.3, 20);
         assert_eq!(meter.rate(layer(0, 2)), Some(before), "on again, and too little to say");
         feed(&mut meter, &mut now, 0.5, 20);
+        assert_eq!(meter.rate(layer(0, 2)), Some(before), "an encoder that begins again is judged late");
+        feed(&mut meter, &mut now, 2.0, 20);
         assert!(meter.rate(layer(0, 2)).unwrap() < before / 5);
     }
 }

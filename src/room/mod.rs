@@ -204,7 +204,7 @@ impl Room {
         if self.speakers.timeout().is_none_or(|due| due > now) {
             return;
         }
-        let change = self.speakers.handle_timeout(&mut self.tracks, now);
+        let change = self.speakers.handle_timeout(&mut self.tracks, self.config.voices, now);
         if change.list && !self.speakers.queued {
             self.speakers.queued = true;
             self.news.push_back(News::Speakers);

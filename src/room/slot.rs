@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::event::{SlotReason, SlotSpec, SlotState, Wish};
 use crate::id::{LayerIndex, PeerId, SlotIndex, TrackId};
-use crate::limits::{PAUSED_MIN, RISE_PAUSE, RISE_PAUSE_MAX, RISE_TRIAL, WISH_EXPECTED};
+use crate::limits::{PAUSED_MIN, RISE_PAUSE, RISE_PAUSE_MAX, RISE_TRIAL, SQUEEZE_MAX, STARVE_MAX, WISH_EXPECTED};
 use crate::metrics::DropReason;
 use crate::rtp::{Choice, Codec, Facts, Kind, Layer, Packet, Refused, Rewriter, Rewritten, Selector, Starts};
 
@@ -30,6 +30,10 @@ pub(super) struct Slot {
     pub(super) aim: Option<(LayerIndex, Layer)>,
     /// The encoding that it has is too dear even with the fewest frames: nothing of it goes out until the next keyframe.
     pub(super) held: bool,
+    /// The way does not carry even its lowest step, since then.
+    pub(super) starved: Option<Instant>,
+    /// It goes on with the fewest frames, since then, and the step that it had before.
+    pub(super) squeezed: Option<(Instant, Layer)>,
     /// The encoding that is being forwarded; `None` while it waits for a keyframe, which the rewriter then takes for a new source.
     pub(super) encoding: Option<LayerIndex>,
     selector: Selector,
@@ -37,12 +41,17 @@ pub(super) struct Slot {
     pub(super) patience: Patience,
 }
 
+/// A way is another one if what it carried is at most this share of what it carries.
+const OTHER_WAY_PERCENT: u64 = 75;
+
 /// When a slot that had to fall may rise again.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Patience {
     rose: Option<Instant>,
     until: Option<Instant>,
     pause: Duration,
+    /// What the way carried when it fell.
+    budget: u64,
 }
 
 impl Patience {
@@ -52,7 +61,9 @@ impl Patience {
     }
 
     /// It had to fall for want of bandwidth. If it rose only lately, that was too early, and the next time it waits longer.
-    pub(super) fn fell(&mut self, paused: bool, now: Instant) {
+    pub(super) fn fell(&mut self, paused: bool, budget: u64, now: Instant) {
+        // A pause lasts, whatever comes.
+        self.budget = if paused { u64::MAX } else { budget };
         let lately = self.rose.take().is_some_and(|at| now.saturating_duration_since(at) < RISE_TRIAL);
         if paused {
             // A picture that comes and goes is worse than one that is gone.
@@ -65,9 +76,9 @@ impl Patience {
         }
     }
 
-    /// It may not rise before then.
-    pub(super) fn until(&self, now: Instant) -> Option<Instant> {
-        self.until.filter(|until| *until > now)
+    /// It may not rise before then, unless the way carries much more than when it fell.
+    pub(super) fn until(&self, budget: u64, now: Instant) -> Option<Instant> {
+        self.until.filter(|until| *until > now && budget / 100 * OTHER_WAY_PERCENT < self.budget)
     }
 }
 
@@ -116,6 +127,8 @@ impl Slot {
             unsaid: None,
             aim: None,
             held: false,
+            squeezed: None,
+            starved: None,
             encoding: None,
             selector: Selector::default(),
             rewriter: Rewriter::new(kind, starts),
@@ -141,6 +154,7 @@ impl Slot {
         self.unsaid = Some(now + WISH_EXPECTED);
         self.patience = Patience::default();
         (self.aim, self.encoding, self.held) = (None, None, false);
+        (self.squeezed, self.starved) = (None, None);
     }
 
     /// Whether the track's state keeps anything from being sent.
@@ -175,6 +189,18 @@ impl Slot {
             std::cmp::Ordering::Equal => layer,
             std::cmp::Ordering::Greater => Layer::MAX,
         });
+    }
+
+    /// The way does not carry its step: for a moment it goes on with the fewest frames of the encoding that it has, since a dip is no reason for a
+    /// keyframe. True as long as that moment lasts.
+    pub(super) fn squeeze(&mut self, step: Layer, now: Instant) -> bool {
+        let (since, _) = *self.squeezed.get_or_insert((now, step));
+        now.saturating_duration_since(since) < SQUEEZE_MAX
+    }
+
+    /// The way does not carry even its lowest step: for a moment it gets that all the same. True as long as that moment lasts.
+    pub(super) fn starve(&mut self, now: Instant) -> bool {
+        now.saturating_duration_since(*self.starved.get_or_insert(now)) < STARVE_MAX
     }
 
     /// Stops the encoding that it has until a keyframe comes, of whichever it may go on with.

@@ -7,7 +7,7 @@ use super::event::Speaker;
 use super::fill::{ACTIVE, KEPT};
 use super::track::{Phase, Track};
 use crate::id::{PeerId, TrackId};
-use crate::limits::{SPEAKERS_MAX, SPEAKERS_PERIOD, VOICES_PERIOD};
+use crate::limits::{CROWD_PERIOD, SPEAKERS_MAX, SPEAKERS_PERIOD, VOICES_PERIOD};
 use crate::rtp::Kind;
 
 /// The room's speakers as last told, and when to judge again.
@@ -50,7 +50,8 @@ impl Speakers {
     }
 
     /// Looks at all levels. Goes on by itself until everything is silent, since silence comes without packets.
-    pub(super) fn handle_timeout(&mut self, tracks: &mut BTreeMap<TrackId, Track>, now: Instant) -> Change {
+    /// `voices`: how many sounds one receiver hears.
+    pub(super) fn handle_timeout(&mut self, tracks: &mut BTreeMap<TrackId, Track>, voices: usize, now: Instant) -> Change {
         let mut change = Change::default();
         let mut loudest: BTreeMap<PeerId, f32> = BTreeMap::new();
         let mut restless = false;
@@ -67,6 +68,9 @@ impl Speakers {
                 *loudness = loudness.max(level.value());
             }
         }
+        // While more talk than are heard, the loudest change from word to word.
+        let crowded = loudest.len() > voices;
+        change.phase |= crowded;
         // Tenths are as fine as a picture of it needs to be, and keep it from being news all the time.
         let mut list: Vec<Speaker> =
             loudest.into_iter().map(|(peer, level)| Speaker { peer, level: (level * 10.0).round() / 10.0 }).collect();
@@ -78,7 +82,8 @@ impl Speakers {
             self.told = Some(now);
         }
         self.judged = Some(now);
-        self.due = (restless || !self.list.is_empty()).then_some(now + SPEAKERS_PERIOD);
+        let period = if crowded { CROWD_PERIOD } else { SPEAKERS_PERIOD };
+        self.due = (restless || !self.list.is_empty()).then_some(now + period);
         change
     }
 

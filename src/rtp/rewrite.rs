@@ -31,6 +31,8 @@ pub struct Rewritten {
     pub marker: bool,
     /// The payload stays behind: it only closes a hole.
     pub empty: bool,
+    /// A source begins with it: nobody needs what went before.
+    pub begins: bool,
     /// What changes in payload and descriptor.
     pub patch: Patch,
 }
@@ -163,7 +165,7 @@ impl Rewriter {
         self.picture_id.detach();
         self.tl0_picture_index.detach();
         self.frame_number.detach();
-        self.give_out(seq, timestamp, packet, facts)
+        Rewritten { begins: true, ..self.give_out(seq, timestamp, packet, facts) }
     }
 
     /// Numbers for a further packet of the source, or why it does not go out.
@@ -224,7 +226,7 @@ impl Rewriter {
         }
         source.shift.fill(packet.seq);
         let timestamp = packet.timestamp.wrapping_add(source.timestamp_offset);
-        Some(Rewritten { seq, timestamp, marker: false, empty: true, patch: Patch::default() })
+        Some(Rewritten { seq, timestamp, marker: false, empty: true, begins: false, patch: Patch::default() })
     }
 
     fn give_out(&mut self, seq: u64, timestamp: u32, packet: &Packet, facts: &Facts) -> Rewritten {
@@ -248,7 +250,7 @@ impl Rewriter {
                 .map(|(offset, value)| (offset, self.tl0_picture_index.map(u16::from(value), 8) as u8)),
             frame_number: facts.descriptor.map(|d| self.frame_number.map(d.frame_number, 16)),
         };
-        Rewritten { seq, timestamp, marker: packet.marker, empty: false, patch }
+        Rewritten { seq, timestamp, marker: packet.marker, empty: false, begins: false, patch }
     }
 
     /// Real time as ticks. At least one frame of sound, so that two sources never overlap in the decoder; at least one tick of video.

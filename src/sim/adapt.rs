@@ -144,6 +144,7 @@ const TILES: Scenario = Scenario {
         check("top encoding stops after", "s", |r| (r.top_sent - 10.0).max(0.0), Bar::AtMost(6.0)),
     ],
     yardstick: false,
+    strict: Strict::Assert,
     ..PLAIN
 };
 
@@ -158,6 +159,7 @@ const ENCODINGS: Scenario = Scenario {
         check("top layer again after", "s", |r| r.until_layer(20.0, |l| l == 2), Bar::AtMost(5.0)),
     ],
     yardstick: false,
+    strict: Strict::Assert,
     ..PLAIN
 };
 

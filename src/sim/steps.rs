@@ -150,6 +150,8 @@ pub fn run(scenario: &Scenario, seed: u64) -> Run {
     }
     world.run(seconds(2));
     let receiver = world.join(scenario.receiver, scenario.filler).expect("a place");
+    // A handshake on a bad network may fail, and is not what is measured.
+    world.run_until(seconds(3), |w| w.clients[&receiver].connected_at().is_some()).expect("a connection");
     let link = world.links.get_mut(&receiver).expect("a link");
     *link.up.conditions() = Conditions { rate: None, ..scenario.network };
     *link.down.conditions() = scenario.network;

@@ -441,7 +441,7 @@ pub(super) fn abs_send_time(epoch: Instant, now: Instant) -> u32 {
 /// What a room's [`Forward`] carries belongs to a track; used by tests to make one.
 #[cfg(test)]
 pub fn forward_to(slot: u16, seq: u64, timestamp: u32) -> Forward {
-    let header = crate::rtp::Rewritten { seq, timestamp, marker: false, empty: false, patch: crate::rtp::Patch::default() };
+    let header = crate::rtp::Rewritten { seq, timestamp, marker: false, empty: false, begins: false, patch: crate::rtp::Patch::default() };
     Forward { peer: crate::id::PeerId(1), slot: SlotIndex(slot), track: crate::id::TrackId(7), header }
 }
 
@@ -676,7 +676,7 @@ mod tests {
         }
         assert_eq!(all.iter().map(|l| l.1).collect::<Vec<_>>(), (0..21).collect::<Vec<_>>(), "numbered as they leave");
         let taken = at - now;
-        assert!((Duration::from_millis(180)..Duration::from_millis(260)).contains(&taken), "2.5 times 300 kbit/s: {taken:?}");
+        assert!((Duration::from_millis(290)..Duration::from_millis(420)).contains(&taken), "1.6 times 300 kbit/s: {taken:?}");
         assert_eq!(e.drops.total(), 0);
     }
 

@@ -36,12 +36,14 @@ pub struct History {
     highest: Option<u64>,
     /// Lower numbers were forgotten.
     floor: u64,
+    /// The first packet of the present source: nobody needs what went before.
+    began: u64,
 }
 
 impl History {
     /// Keeps the last `size` packets. Memory is taken when the first is sent.
     pub fn new(size: usize) -> History {
-        History { ring: Vec::new(), size, highest: None, floor: 0 }
+        History { ring: Vec::new(), size, highest: None, floor: 0, began: 0 }
     }
 
     /// May this number be sent? Only once, and only while the ring still remembers whether it was.
@@ -61,6 +63,9 @@ impl History {
     #[inline]
     pub fn note(&mut self, sent: Sent) {
         let seq = sent.header.seq;
+        if sent.header.begins {
+            self.began = seq;
+        }
         if self.ring.is_empty() {
             self.ring.resize(self.size, None);
         }
@@ -94,7 +99,7 @@ impl History {
         let highest = self.highest?;
         for seq in (highest.saturating_sub(PADDING_SEARCH)..=highest).rev() {
             let Some(Some(sent)) = self.ring.get_mut(seq as usize % self.size) else { continue };
-            let fits = sent.header.seq == seq && sent.packet.payload.len() <= bytes_max;
+            let fits = sent.header.seq == seq && seq >= self.began && sent.packet.payload.len() <= bytes_max;
             if fits && sent.repeated.is_none_or(|at| now.saturating_duration_since(at) >= again) && sent.is_young(now) {
                 sent.repeated = Some(now);
                 return Some(sent.clone());
@@ -108,7 +113,7 @@ impl History {
         // The newest number with these lower bits that is not beyond the highest sent.
         let back = (highest as u16).wrapping_sub(seq);
         let seq = highest.checked_sub(back.into())?;
-        let sent = self.ring.get_mut(seq as usize % self.size)?.as_mut().filter(|s| s.header.seq == seq)?;
+        let sent = self.ring.get_mut(seq as usize % self.size)?.as_mut().filter(|s| s.header.seq == seq && seq >= self.began)?;
         sent.is_young(now).then_some(sent)
     }
 }
@@ -138,7 +143,7 @@ mod tests {
             captured: now,
         };
         Sent {
-            header: Rewritten { seq, timestamp: 0, marker: false, empty: false, patch: Patch::default() },
+            header: Rewritten { seq, timestamp: 0, marker: false, empty: false, begins: false, patch: Patch::default() },
             track: TrackId(1),
             packet: Arc::new(packet),
             repeated: None,

@@ -1,18 +1,23 @@
 //! How many bytes of repetitions one receiver may have: as many as media went to it in a second, and always a little; but never more than a share
-//! of what its way carries, since repetitions of what is lost for good would keep a full queue full.
+//! of what its way carries, and that not all at once.
 //!
-//! Without it a receiver that reports its whole window missing, again and again, multiplies what it costs. A share of 15 % would leave 6 % of all
-//! packets unrepaired on a network that loses 20 %, no limit leaves 4 % (facts/str0m); with as many as there was media the two are the same.
+//! Without the first a receiver that reports its whole window missing, again and again, multiplies what it costs. A share of 15 % would leave 6 % of
+//! all packets unrepaired on a network that loses 20 %, no limit leaves 4 % (facts/str0m); with as many as there was media the two are the same.
+//! Without the second a queue that overflowed is kept full by repetitions of what was in it.
 
 use std::time::{Duration, Instant};
 
 use crate::limits::REPEATED_BYTES_MIN;
+use crate::rate::{Bucket, Rate};
 
 /// Compared with what was sent in the current window or in the one before, whichever is more.
 const WINDOW: Duration = Duration::from_secs(1);
-
-/// At 20 % loss, a quarter of all that is sent are repetitions; half of the way leaves room for bursts.
-const SHARE_PERCENT: u64 = 50;
+/// At 20 % loss a quarter of all that is sent are repetitions.
+const SHARE: f64 = 0.4;
+/// Seconds of that share that may go at once: a keyframe has many packets.
+const AT_ONCE: f64 = 0.25;
+/// Bytes that may always go at once.
+const AT_ONCE_MIN: f64 = 6_000.0;
 
 /// Of one connection.
 #[derive(Debug, Default)]
@@ -22,8 +27,9 @@ pub struct Repeats {
     sent: u64,
     sent_before: u64,
     repeated: u64,
-    /// Bytes that the way carries in a window, once it is known.
-    way: Option<u64>,
+    /// What the way may carry of them, once it is known.
+    way: Option<Rate>,
+    bucket: Bucket,
 }
 
 impl Repeats {
@@ -36,15 +42,15 @@ impl Repeats {
 
     /// The way carries so many bits a second.
     pub fn set_way(&mut self, bps: u64) {
-        self.way = Some(bps / 8 * WINDOW.as_secs());
+        let per_second = bps as f64 / 8.0 * SHARE;
+        self.way = Some(Rate { per_second, burst: (per_second * AT_ONCE).max(AT_ONCE_MIN) });
     }
 
     /// So many bytes are asked for again. `false`: not now.
     pub fn admit(&mut self, bytes: u64, now: Instant) -> bool {
         self.turn(now);
         let most = self.sent.max(self.sent_before).max(REPEATED_BYTES_MIN);
-        let most = self.way.map_or(most, |way| most.min(way * SHARE_PERCENT / 100));
-        let fits = self.repeated + bytes <= most;
+        let fits = self.repeated + bytes <= most && self.way.is_none_or(|way| self.bucket.take(bytes as f64, way, now));
         if fits {
             self.repeated += bytes;
         }
@@ -78,5 +84,17 @@ mod tests {
         }
         assert_eq!(most(&mut r, at(3_000)), 200, "as many as in the second before");
         assert_eq!(most(&mut r, at(9_000)), 65, "nothing was sent for long");
+    }
+
+    #[test]
+    fn no_more_than_a_share_of_the_way() {
+        let now = Instant::now();
+        let at = |ms| now + Duration::from_millis(ms);
+        let mut r = Repeats::default();
+        r.set_way(400_000);
+        let most = |r: &mut Repeats, now| (0..1_000).filter(|_| r.admit(1_000, now)).count();
+        assert_eq!(most(&mut r, at(0)), 6);
+        let later: usize = (1..=100).map(|step| most(&mut r, at(step * 10))).sum();
+        assert_eq!(later, 20, "two fifths of 50 kB in a second");
     }
 }

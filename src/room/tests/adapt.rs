@@ -1,7 +1,7 @@
 //! Wishes, estimates, newcomers: what each receiver is given and what publishers need not send.
 
 use super::*;
-use crate::limits::{ENCODING_LINGER, NEWCOMER_GRACE, PAUSED_MIN, WISH_EXPECTED};
+use crate::limits::{ENCODING_LINGER, NEWCOMER_GRACE, PAUSED_MIN, STARVE_MAX, WISH_EXPECTED};
 
 const FRAME: Duration = Duration::from_micros(33_333);
 /// Bytes of a frame of each encoding: at 30 a second 100, 290 and 820 kbit/s with headers.
@@ -126,7 +126,7 @@ fn an_estimate_chooses_the_layer() {
     assert!((700_000..1_100_000).contains(&info.bps), "{info:?}");
     for (bps, layer) in [(400_000, (1, 2)), (320_000, (1, 2)), (220_000, (1, 1)), (120_000, (0, 2)), (80_000, (0, 1)), (40_000, (0, 0))] {
         stage.tell(Input::Estimate { peer: bo, bps });
-        camera.run(&mut stage, seconds(1));
+        camera.run(&mut stage, seconds(2));
         assert_eq!((sent(&stage, bo), limit(&stage, bo)), (Some(layer), Some(LayerLimit::Bandwidth)), "{bps}");
     }
     stage.tell(Input::Estimate { peer: bo, bps: 3_000_000 });
@@ -152,6 +152,7 @@ fn what_is_left_out_leaves_no_hole() {
 fn a_way_that_carries_nothing_is_told_and_comes_back() {
     let (mut stage, mut camera, bo) = call(1);
     stage.tell(Input::Estimate { peer: bo, bps: 10_000 });
+    assert!(!camera.run(&mut stage, STARVE_MAX + LAYERS).is_empty(), "not for a dip of the estimate");
     assert_eq!(stage.state(bo, 0).reason, Some(SlotReason::Bandwidth));
     assert!(camera.run(&mut stage, seconds(1)).is_empty());
     assert_eq!(limit(&stage, bo), Some(LayerLimit::Slot(SlotReason::Bandwidth)));
@@ -168,7 +169,7 @@ fn a_newcomer_sees_something_before_its_way_is_known() {
     let cy = stage.join(3, 1, 0);
     stage.tell(Input::Estimate { peer: cy, bps: 1_000 });
     assert_eq!(stage.state(cy, 0).reason, None);
-    camera.run(&mut stage, NEWCOMER_GRACE + LAYERS);
+    camera.run(&mut stage, NEWCOMER_GRACE + STARVE_MAX + LAYERS);
     assert_eq!(stage.state(cy, 0).reason, Some(SlotReason::Bandwidth));
 }
 
