@@ -10,7 +10,7 @@
 
 use std::time::Instant;
 
-use super::allocate::{Demand, allocate};
+use super::allocate::{Demand, allocate, to_rise_to};
 use super::encoding::Step;
 use super::event::{LayerInfo, LayerLimit, SlotLayers, SlotReason, Wish};
 use super::ladder::{ladder, worth};
@@ -103,7 +103,8 @@ impl Room {
         if fresh.is_some() {
             given.iter_mut().for_each(|step| *step = Some(step.unwrap_or(0)));
         }
-        let want = voices + climbers.iter().filter_map(|climber| Some(climber.steps.last()?.bps)).sum::<u64>();
+        let want = climbers.iter().filter_map(|climber| Some(climber.steps.last()?.bps)).sum::<u64>();
+        let want = if want == 0 { voices } else { voices + to_rise_to(want) };
         let used: u64 = climbers.iter().zip(&given).filter_map(|(climber, step)| Some(climber.steps[(*step)?].bps)).sum();
         for (climber, step) in climbers.iter().zip(given) {
             self.give(climber, step, budget, budget.saturating_sub(used), now);

@@ -10,6 +10,12 @@
 /// with a keyframe.
 const MARGIN_PERCENT: u64 = 10;
 
+/// What a way has to carry before everything up to these costs is given: the margin, and a little more, since estimates stay below what is asked of
+/// them.
+pub(super) fn to_rise_to(costs: u64) -> u64 {
+    costs * 105 / (100 - MARGIN_PERCENT)
+}
+
 /// One slot that wants a picture.
 #[derive(Clone, Debug)]
 pub(super) struct Demand {

@@ -7,10 +7,13 @@ use std::time::Instant;
 use crate::limits::{CACHE_AGE_MAX, CACHE_BYTES_MAX};
 use crate::rtp::{Facts, Packet};
 
+/// A packet, and what was found out about it.
+pub(super) type Kept = (Arc<Packet>, Facts);
+
 /// Packets in order, the first of them begins a keyframe. Empty until one comes, and again when it is too old or too large.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
-    packets: Vec<(Arc<Packet>, Facts)>,
+    packets: Vec<Kept>,
     bytes: usize,
     began: Option<Instant>,
     /// The highest sequence number since the keyframe began, and how many packets came, those of upper spatial layers included.
@@ -51,7 +54,7 @@ impl Cache {
 
     /// The packets, and the bytes of those that are worth sending, if they are young enough and none is missing. Upper temporal layers would be
     /// over before they are seen.
-    pub(super) fn pictures(&self, now: Instant) -> Option<(&[(Arc<Packet>, Facts)], usize)> {
+    pub(super) fn pictures(&self, now: Instant) -> Option<(&[Kept], usize)> {
         let (began, (first, _)) = (self.began?, self.packets.first()?);
         let young = now.saturating_duration_since(began) <= CACHE_AGE_MAX;
         let whole = self.highest - first.seq + 1 == self.count;

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::cache::Kept;
 use super::event::{SlotReason, SlotSpec, SlotState, Wish};
 use crate::id::{LayerIndex, PeerId, SlotIndex, TrackId};
 use crate::limits::{PAUSED_MIN, RISE_PAUSE, RISE_PAUSE_MAX, RISE_TRIAL, SQUEEZE_MAX, STARVE_MAX, WISH_EXPECTED};
@@ -292,7 +293,7 @@ impl Slot {
     }
 
     /// Begins with pictures that were kept, the lowest temporal layer of them, shown in no time: their time is over. Adds what goes out.
-    pub(super) fn replay(&mut self, kept: &[(Arc<Packet>, Facts)], now: Instant, mut out: impl FnMut(Rewritten, &Arc<Packet>)) {
+    pub(super) fn replay(&mut self, kept: &[Kept], now: Instant, mut out: impl FnMut(Rewritten, &Arc<Packet>)) {
         let shown = || kept.iter().filter(|(_, facts)| facts.layer.temporal == 0);
         let pictures = shown().filter(|(_, facts)| facts.frame_start).count() as u32;
         let (Some(((first, facts), rest)), Some((newest, _))) = (kept.split_first(), shown().next_back()) else { return };

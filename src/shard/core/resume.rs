@@ -43,7 +43,9 @@ impl Core {
         self.notices.retain(|(other, _)| *other != peer);
         self.notices.extend(missed.into_iter().map(|event| (peer, Notice::Event(event.into()))));
         let encodings = self.in_hall(key, now, |hall| hall.room.encodings(peer))?;
-        self.notices.push_back((peer, Notice::Encodings(encodings)));
+        if !encodings.is_empty() {
+            self.notices.push_back((peer, Notice::Encodings(encodings)));
+        }
         let slots = self.all_slots(key, peer);
         self.notices.push_back((peer, Notice::Slots(slots)));
         self.notices.push_back((peer, Notice::Speakers(speakers.into())));

@@ -1,7 +1,7 @@
 /** Browsers, and the people in front of them. */
 import assert from 'node:assert/strict';
 import puppeteer from 'puppeteer-core';
-import { installCounter, installEyes, installSockets, installSources, installWatch } from './inject.mjs';
+import { installCounter, installEyes, installFront, installSockets, installSources, installWatch } from './inject.mjs';
 import { PALETTE } from './palette.mjs';
 import { until } from './until.mjs';
 
@@ -79,6 +79,7 @@ export class Person {
       camera: { ...CAMERA, rgb: PALETTE[name] ?? [0, 0, 0], ...camera },
       screen: screen && { ...SCREEN, rgb: PALETTE[`${name}'s screen`] ?? [0, 0, 0], ...screen },
     });
+    await page.evaluateOnNewDocument(installFront);
     await page.evaluateOnNewDocument(installCounter);
     await page.evaluateOnNewDocument(installSockets);
     await page.evaluateOnNewDocument(installEyes, { palette: PALETTE, self: name });

@@ -1,6 +1,7 @@
 /**
  * What runs inside the page, before the page's own code. Each function is sent to the browser as text, so none may use anything from outside.
  *
+ *     installFront     the page counts as seen
  *     installSources   the camera and the screen become pictures of one's own colour; the microphone stays the browser's fake one
  *     installCounter   counts changes of SDP
  *     installSockets   lets a test cut the WebSocket, and keep it cut
@@ -9,6 +10,12 @@
  *
  * The last four meet in `window.e2e`, and are installed in this order.
  */
+
+/** People are tabs of one browser here, of which only one is in front, and a page that nobody sees is sent no video. */
+export function installFront() {
+  Object.defineProperty(document, 'visibilityState', { get: () => 'visible' });
+  Object.defineProperty(document, 'hidden', { get: () => false });
+}
 
 /** `sources` gives `{ rgb, width, height, fps, busy }` for `camera` and `screen`. What is `busy` takes an encoder all the bits that it has. */
 export function installSources(sources) {

@@ -7,7 +7,13 @@ import { PALETTE } from '../lib/palette.mjs';
 import { Server } from '../lib/server.mjs';
 import { median, until } from '../lib/until.mjs';
 
+/** What the browser itself says of its pairs. */
 const SKEW_MS_MAX = 60;
+/**
+ * What is seen and heard in the page: sound passes the page's own audio graph after the browser has played it, which was 20 to 75 ms of it on a calm
+ * machine, always the same way.
+ */
+const SEEN_MS_MAX = 150;
 /** Browsers look at the reports once a second and move each stream by at most 80 ms at a time. */
 const SETTLE_MS = 8_000;
 const MARKS = 10;
@@ -52,6 +58,7 @@ async function measure(t, person, who, what) {
   const ms = Math.round(median(list));
   t.diagnostic(`${what}: ${who}'s picture is ${ms} ms behind the sound (${list.map(Math.round).join(' ')}); the browser says ${said}`);
   assert.ok(pairs.length > 0, 'the browser synchronises something');
+  assert.ok(pairs.every((pair) => Math.abs(pair.ms) <= SKEW_MS_MAX), `the browser says ${said}`);
   return ms;
 }
 
@@ -77,7 +84,7 @@ test('lips and voices stay together', { timeout: 400_000 }, async (t) => {
   await ada.press('Next page');
   await ada.seesAll(['Cy']);
   results.push(await measure(t, ada, 'Cy', 'after a pause of six seconds, from somebody else'));
-  assert.ok(results.every((ms) => Math.abs(ms) <= SKEW_MS_MAX), `${results.join(', ')} ms`);
+  assert.ok(results.every((ms) => Math.abs(ms) <= SEEN_MS_MAX), `${results.join(', ')} ms`);
   for (const person of [ada, bo, cy]) {
     person.assertNoFaults();
     await person.close();
