@@ -345,6 +345,8 @@ pub const ENCODING_LINGER: Duration = Duration::from_secs(4);
 pub const NEWCOMER_EXPECTED: Duration = Duration::from_secs(5);
 /// A newcomer gets lowest layers for so long whatever the estimate says: it has to see something before it can tell what its network carries.
 pub const NEWCOMER_GRACE: Duration = Duration::from_secs(2);
+/// Bits a second at which a newcomer is sent to in that time, at least.
+pub const NEWCOMER_BPS: u64 = 3_000_000;
 /// A slot that falls for want of bandwidth within this time after it rose has risen too early.
 pub const RISE_TRIAL: Duration = Duration::from_secs(3);
 /// It waits for so long before it rises again; each time twice as long, up to the maximum.

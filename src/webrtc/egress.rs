@@ -128,6 +128,8 @@ pub struct Egress {
     pub(super) epoch: Epoch,
     pub(super) rtt: Option<Duration>,
     pub(super) repeats: Repeats,
+    /// Since when anything is wanted.
+    pub(super) wanted_since: Option<Instant>,
     /// What the pacer let go.
     pub drops: Drops,
     /// Datagrams for the end of the tick.
@@ -151,6 +153,7 @@ impl Egress {
             epoch,
             rtt: None,
             repeats: Repeats::default(),
+            wanted_since: None,
             drops: Drops::default(),
             outbox: Outbox::default(),
             counters: EgressCounters::default(),
@@ -644,6 +647,8 @@ mod tests {
         let codecs = vec![PayloadTypes { codec: Codec::Opus, pt: 111, rtx: None, red: None }];
         e.add_stream(StreamConfig { kind: Kind::Audio, ssrc: 20, rtx: None, codecs, ..video });
         e.connect(Session::new(&exported(false)).unwrap());
+        // No newcomer any more.
+        e.wanted_since = now.checked_sub(crate::limits::NEWCOMER_GRACE);
         e.want(wanted, now);
         (e, Session::new(&exported(true)).unwrap())
     }

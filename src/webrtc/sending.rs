@@ -9,6 +9,7 @@ use super::header::{self, Fixed, HEADER_BYTES_MAX, Hop};
 use super::pacer::{Release, Waiting};
 use super::srtp::TAG_MAX;
 use crate::id::SlotIndex;
+use crate::limits::{NEWCOMER_BPS, NEWCOMER_GRACE};
 use crate::metrics::DropReason;
 use crate::room::Forward;
 use crate::rtp::{Extensions, Kind, Packet, Patch};
@@ -20,6 +21,9 @@ impl Egress {
     /// What the room would like to send to this receiver, in bits a second. From the first call on packets are paced by the estimate: before,
     /// nobody follows it, and pacing would only lose what comes. 0: nothing is sent that is not media.
     pub fn want(&mut self, bps: u64, now: Instant) {
+        if bps > 0 {
+            self.wanted_since.get_or_insert(now);
+        }
         self.estimator.want(bps, now);
         self.pace(now);
         self.probe(now);
@@ -99,7 +103,10 @@ impl Egress {
     /// The estimate may have changed.
     pub(super) fn pace(&mut self, now: Instant) {
         if self.estimator.wanted().is_some() {
-            self.pacer.set_estimate(self.estimator.bps(), now);
+            // A newcomer gets base layers before anything is known of the way; those must not wait for it to be known.
+            let is_new = self.wanted_since.is_none_or(|since| now.saturating_duration_since(since) < NEWCOMER_GRACE);
+            let bps = self.estimator.bps();
+            self.pacer.set_estimate(if is_new { bps.max(NEWCOMER_BPS) } else { bps }, now);
             self.repeats.set_way(self.estimator.bps());
         }
         self.probe(now);

@@ -29,7 +29,10 @@ pub(crate) async fn code(signal: &mut Signal) -> (String, Option<u32>) {
                 assert!(!error.message.is_empty());
                 return (error.code, id);
             }
-            ServerMessage::Event { .. } | ServerMessage::Slots { .. } | ServerMessage::Speakers { .. } => {}
+            ServerMessage::Event { .. }
+            | ServerMessage::Slots { .. }
+            | ServerMessage::Encodings { .. }
+            | ServerMessage::Speakers { .. } => {}
             other => panic!("{other:?} instead of an error"),
         }
     }
@@ -156,7 +159,10 @@ async fn later_mistakes_leave_the_connection_open() {
     loop {
         match hear(&mut signal).await.expect("an answer") {
             ServerMessage::Done { id: 9 } => break,
-            ServerMessage::Event { .. } | ServerMessage::Slots { .. } | ServerMessage::Speakers { .. } => {}
+            ServerMessage::Event { .. }
+            | ServerMessage::Slots { .. }
+            | ServerMessage::Encodings { .. }
+            | ServerMessage::Speakers { .. } => {}
             other => panic!("{other:?} instead of done"),
         }
     }

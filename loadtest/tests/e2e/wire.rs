@@ -21,7 +21,12 @@ async fn behind_a_wire() -> (Server, Relay) {
     let port = free_port();
     let relay = Relay::start(([127, 0, 0, 1], 0).into(), ([127, 0, 0, 1], port).into(), 9).await.expect("a relay");
     let (port, advertise) = (port.to_string(), relay.address().to_string());
-    let settings = [("NINEFOLD_MEDIA__PORT", port.as_str()), ("NINEFOLD_MEDIA__SHARDS", "1"), ("NINEFOLD_MEDIA__ADVERTISE", &advertise)];
+    let settings = [
+        ("NINEFOLD_MEDIA__PORT", port.as_str()),
+        ("NINEFOLD_MEDIA__SHARDS", "1"),
+        ("NINEFOLD_MEDIA__TCP", "false"),
+        ("NINEFOLD_MEDIA__ADVERTISE", &advertise),
+    ];
     (Server::start_with(&settings), relay)
 }
 
@@ -164,7 +169,12 @@ async fn it_is_changed_and_tells_its_counters_over_http() {
     let port = free_port().to_string();
     let wire = Wire::start(&["--to", &format!("127.0.0.1:{port}"), "--seed", "7", "delay=20ms", "down.rate=3mbit"]);
     let advertise = wire.address.to_string();
-    let settings = [("NINEFOLD_MEDIA__PORT", port.as_str()), ("NINEFOLD_MEDIA__SHARDS", "1"), ("NINEFOLD_MEDIA__ADVERTISE", &advertise)];
+    let settings = [
+        ("NINEFOLD_MEDIA__PORT", port.as_str()),
+        ("NINEFOLD_MEDIA__SHARDS", "1"),
+        ("NINEFOLD_MEDIA__TCP", "false"),
+        ("NINEFOLD_MEDIA__ADVERTISE", &advertise),
+    ];
     let server = Server::start_with(&settings);
     let bots: Vec<Bot> = server.trio("called").await;
     let look = async || wire.control.get("/").await.expect("it answers").json();

@@ -87,7 +87,7 @@ export class Wire {
 export async function serveBehindWire(conditions = {}, { tcp, ...options } = {}) {
   const port = await freePort();
   const wire = await Wire.start({ to: port, conditions, tcp });
-  const env = { NINEFOLD_MEDIA__PORT: String(port), NINEFOLD_MEDIA__SHARDS: '1', NINEFOLD_MEDIA__ADVERTISE: wire.address };
+  const env = { NINEFOLD_MEDIA__PORT: String(port), NINEFOLD_MEDIA__SHARDS: '1', NINEFOLD_MEDIA__TCP: 'false', NINEFOLD_MEDIA__ADVERTISE: wire.address };
   const server = await Server.start({ ...options, env: { ...env, ...options.env } });
   return { server, wire };
 }
