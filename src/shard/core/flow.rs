@@ -157,9 +157,7 @@ impl Core {
             self.send(forward, &packet, now);
         }
         self.forwards = forwards;
-        while let Some(broken) = self.broken.pop() {
-            self.on_panic(broken, now);
-        }
+        self.end_broken(now);
     }
 
     /// One packet to one receiver. Who breaks over it is noted.
@@ -174,6 +172,13 @@ impl Core {
             }
             Ok(Err(reason)) => self.counters.drops.count(reason),
             Err(_) => self.broken.push(forward.peer),
+        }
+    }
+
+    /// Takes out those who broke within a loop over many.
+    fn end_broken(&mut self, now: Instant) {
+        while let Some(broken) = self.broken.pop() {
+            self.on_panic(broken, now);
         }
     }
 
@@ -197,9 +202,7 @@ impl Core {
                 Err(_) => self.broken.push(receiver),
             }
         }
-        while let Some(broken) = self.broken.pop() {
-            self.on_panic(broken, now);
-        }
+        self.end_broken(now);
     }
 
     pub(super) fn touch(&mut self, peer: PeerId) {
@@ -222,7 +225,10 @@ impl Core {
                 Ok(Some(Output::Slot { peer, slot, state })) => self.note_slot(&mut slots, peer, slot, state),
                 Ok(Some(Output::Encodings { publisher, track, active })) => encodings.entry(publisher).or_default().push((track, active)),
                 Ok(Some(Output::Want { peer, bps })) => self.want(peer, bps, now),
-                Ok(Some(Output::Replay(packets))) => packets.iter().for_each(|(forward, packet)| self.send(forward, packet, now)),
+                Ok(Some(Output::Replay(packets))) => {
+                    packets.iter().for_each(|(forward, packet)| self.send(forward, packet, now));
+                    self.end_broken(now);
+                }
                 Ok(Some(Output::Speakers(speakers))) => {
                     let speakers: Arc<[room::Speaker]> = speakers.into();
                     self.notices.extend(hall.members.iter().map(|m| (*m, Notice::Speakers(speakers.clone()))));
