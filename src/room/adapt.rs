@@ -31,7 +31,8 @@ struct Climber {
     key: usize,
     track: TrackId,
     steps: Vec<Step>,
-    demand: Demand,
+    /// The one that it has.
+    current: Option<usize>,
 }
 
 impl Room {
@@ -75,7 +76,7 @@ impl Room {
     pub(super) fn expect(&mut self, id: PeerId, now: Instant) {
         let Some(peer) = self.peers.get(&id).filter(|peer| !peer.connected) else { return };
         let places = peer.slots.iter().filter(|key| self.slots[**key].as_ref().is_some_and(|slot| slot.kind == Kind::Video)).count();
-        for id in self.candidates(now).video(&peer.view.clone(), id, places) {
+        for id in self.candidates(now).video(&peer.view, id, places) {
             let Some(track) = self.tracks.get_mut(&id) else { continue };
             track.expected = Some(now + NEWCOMER_EXPECTED);
             self.rewatched.push(id);
@@ -97,8 +98,7 @@ impl Room {
         let fresh = connected.then_some(peer.since).flatten().filter(|since| now.saturating_duration_since(*since) < NEWCOMER_GRACE);
         let voices: u64 = keys.iter().filter_map(|key| self.voice_bps(*key)).sum();
         let budget = estimate.map_or(u64::MAX, |estimate| estimate.saturating_sub(voices));
-        let climbers: Vec<Climber> = keys.iter().filter_map(|key| self.climber(*key, budget, now)).collect();
-        let demands: Vec<Demand> = climbers.iter().map(|climber| climber.demand.clone()).collect();
+        let (climbers, demands): (Vec<Climber>, Vec<Demand>) = keys.iter().filter_map(|key| self.climber(*key, budget, now)).unzip();
         let mut given = allocate(budget, &demands);
         if fresh.is_some() {
             given.iter_mut().for_each(|step| *step = Some(step.unwrap_or(0)));
@@ -137,8 +137,8 @@ impl Room {
         Some(track.encodings[0].meter.rate(Layer::MAX).unwrap_or(VOICE_BPS))
     }
 
-    /// A video slot that can send, with what could be sent in it.
-    fn climber(&self, key: usize, budget: u64, now: Instant) -> Option<Climber> {
+    /// A video slot that can send, with what could be sent in it and what it asks for.
+    fn climber(&self, key: usize, budget: u64, now: Instant) -> Option<(Climber, Demand)> {
         let slot = self.slots[key].as_ref().filter(|slot| slot.kind == Kind::Video)?;
         let id = slot.source()?;
         let track = self.tracks.get(&id)?;
@@ -163,13 +163,13 @@ impl Room {
         let rank = u16::from(slot.wish.priority) + if track.screen || pinned { RANK_FIRST } else { 0 };
         let held = slot.patience.until(budget, now).is_some();
         let demand = Demand { costs: steps.iter().map(|step| step.bps).collect(), rank, current, held };
-        Some(Climber { key, track: id, steps, demand })
+        Some((Climber { key, track: id, steps, current }, demand))
     }
 
     /// Gives a slot its step. `spare`: what nobody uses of the budget.
     fn give(&mut self, climber: &Climber, step: Option<usize>, budget: u64, spare: u64, now: Instant) {
         let (Some(slot), Some(track)) = (self.slots[climber.key].as_mut(), self.tracks.get(&climber.track)) else { return };
-        let starves = step.is_none() && climber.demand.current.is_some();
+        let starves = step.is_none() && climber.current.is_some();
         slot.starved = slot.starved.filter(|_| starves);
         let step = if starves && slot.starve(now) { Some(0) } else { step };
         let aim = step.map(|step| track.place(climber.steps[step].layer));
@@ -178,7 +178,7 @@ impl Room {
         let falls = slot.encoding.filter(|present| !slot.held && aim.is_some_and(|(aim, _)| aim < *present));
         let least = falls.and_then(|present| track.encodings[usize::from(present.0)].meter.rate(Layer::default()));
         let fits = step.zip(least).is_some_and(|(step, least)| least <= climber.steps[step].bps + spare);
-        if let (true, Some(present), Some(current)) = (fits, falls, climber.demand.current)
+        if let (true, Some(present), Some(current)) = (fits, falls, climber.current)
             && track.place(climber.steps[current].layer).0 == present
             && slot.squeeze(climber.steps[current].layer, now)
         {
@@ -186,7 +186,7 @@ impl Room {
         }
         slot.squeezed = None;
         let best = climber.steps.len() - 1;
-        match (climber.demand.current, step) {
+        match (climber.current, step) {
             (Some(current), Some(step)) if step > current => slot.patience.rose(now),
             (None, Some(_)) if slot.state.reason == Some(SlotReason::Bandwidth) => slot.patience.rose(now),
             (Some(current), step) if step.is_none_or(|step| step < current) && step != Some(best) => {
@@ -304,15 +304,13 @@ impl Room {
             let newest = track.encodings.iter().filter_map(|encoding| Some(encoding.head?.at())).max().filter(|_| !track.screen);
             let changed = track.encodings.iter_mut().fold(false, |changed, encoding| encoding.judge(newest, now) | changed);
             live |= track.kind == Kind::Video && track.encodings.iter().any(|encoding| encoding.live);
-            if changed || track.again.is_some_and(|again| again <= now) {
+            let due = track.again.take_if(|again| *again <= now).is_some();
+            if changed || due {
                 stirred.extend(track.receivers.iter().filter_map(|key| Some(self.slots[*key].as_ref()?.peer)));
             }
-            if [track.expected, track.again].into_iter().flatten().any(|due| due <= now) {
+            if due || track.expected.is_some_and(|until| until <= now) {
                 self.rewatched.push(*id);
             }
-        }
-        for track in self.tracks.values_mut().filter(|track| track.again.is_some_and(|again| again <= now)) {
-            track.again = None;
         }
         stirred.extend(self.peers.iter().filter(|(_, peer)| peer.again.is_some_and(|again| again <= now)).map(|(id, _)| *id));
         stirred.into_iter().for_each(|peer| self.stir(peer));
@@ -330,8 +328,7 @@ impl Room {
     /// Which encodings of a publisher's tracks anybody watches.
     pub fn encodings(&self, id: PeerId) -> Vec<(TrackId, Vec<bool>)> {
         let tracks = self.peers.get(&id).map(|peer| peer.tracks.as_slice()).unwrap_or_default();
-        let active = |id: &TrackId| Some((*id, self.tracks.get(id)?.encodings.iter().map(|encoding| encoding.active).collect()));
-        tracks.iter().filter_map(active).collect()
+        tracks.iter().filter_map(|id| Some((*id, self.tracks.get(id)?.active()))).collect()
     }
 
     /// What a receiver's way is estimated to carry.

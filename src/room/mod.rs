@@ -234,8 +234,7 @@ impl Room {
                 News::Encodings(track) => {
                     if let Some(found) = self.tracks.get_mut(&track) {
                         found.queued = false;
-                        let active = found.encodings.iter().map(|encoding| encoding.active).collect();
-                        return Some(Output::Encodings { publisher: found.owner, track, active });
+                        return Some(Output::Encodings { publisher: found.owner, track, active: found.active() });
                     }
                 }
                 News::Want(peer) => {

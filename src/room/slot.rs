@@ -234,14 +234,13 @@ impl Slot {
             Some(_) => return Verdict::Other,
             None => {}
         }
-        let Some((wanted, layer)) = self.aim else { return Verdict::Other };
+        let Some((wanted, _)) = self.aim else { return Verdict::Other };
         if self.encoding == Some(*encoding) && !self.held {
-            return self.go_on(arrival, layer);
+            return self.go_on(arrival);
         }
         // With nothing to show yet, a smaller picture is better than none.
         if arrival.begins() && (*encoding == wanted || ((self.encoding.is_none() || self.held) && *encoding < wanted)) {
             let header = self.begin(*encoding, packet, facts, *now);
-            self.aim(self.aim);
             if self.state.first_timestamp.is_some() {
                 return Verdict::Send(header);
             }
@@ -259,9 +258,9 @@ impl Slot {
 
     /// A keyframe of an encoding that it did not have.
     fn begin(&mut self, encoding: LayerIndex, packet: &Packet, facts: &Facts, now: Instant) -> Rewritten {
-        let layer = self.aim.filter(|(wanted, _)| *wanted == encoding).map_or(Layer::MAX, |(_, layer)| layer);
         (self.encoding, self.held) = (Some(encoding), false);
-        self.selector.begin(facts, layer);
+        self.selector.begin(facts, Layer::MAX);
+        self.aim(self.aim);
         let header = self.rewriter.switch(packet, facts, now);
         match self.selector.choose(facts, packet) {
             Choice::Send { marker } => Rewritten { marker, ..header },
@@ -270,7 +269,7 @@ impl Slot {
     }
 
     /// A further packet of the encoding that it has.
-    fn go_on(&mut self, arrival: &Arrival<'_>, layer: Layer) -> Verdict {
+    fn go_on(&mut self, arrival: &Arrival<'_>) -> Verdict {
         let Arrival { packet, facts, encoding, now, .. } = arrival;
         let rewritten = match self.selector.choose(facts, packet) {
             // A packet that is not sent closes its own hole, if others went on with it.
@@ -280,13 +279,7 @@ impl Slot {
         match rewritten {
             Ok(header) => Verdict::Send(header),
             // The publisher started anew, and here it can be followed.
-            Err(Refused::WaitKeyframe) if arrival.begins() => {
-                let header = self.begin(*encoding, packet, facts, *now);
-                if self.aim.is_some_and(|(wanted, _)| wanted == *encoding) {
-                    self.selector.aim(layer);
-                }
-                Verdict::Send(header)
-            }
+            Err(Refused::WaitKeyframe) if arrival.begins() => Verdict::Send(self.begin(*encoding, packet, facts, *now)),
             Err(Refused::WaitKeyframe) => Verdict::Drop(DropReason::WaitKeyframe),
             Err(Refused::Late) => Verdict::Drop(DropReason::Late),
         }

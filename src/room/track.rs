@@ -79,6 +79,11 @@ impl Track {
         self.encodings.len() > 1
     }
 
+    /// Which of its encodings the publisher is to send.
+    pub(super) fn active(&self) -> Vec<bool> {
+        self.encodings.iter().map(|encoding| encoding.active).collect()
+    }
+
     /// Where a layer of the track is: the encoding, and the layer within.
     pub(super) fn place(&self, layer: Layer) -> (LayerIndex, Layer) {
         match self.is_simulcast() {

@@ -26,7 +26,6 @@ impl Egress {
         }
         self.estimator.want(bps, now);
         self.pace(now);
-        self.probe(now);
     }
 
     /// What is known of the way to the receiver.
@@ -107,7 +106,7 @@ impl Egress {
             let is_new = self.wanted_since.is_none_or(|since| now.saturating_duration_since(since) < NEWCOMER_GRACE);
             let bps = self.estimator.bps();
             self.pacer.set_estimate(if is_new { bps.max(NEWCOMER_BPS) } else { bps }, now);
-            self.repeats.set_way(self.estimator.bps());
+            self.repeats.set_way(bps);
         }
         self.probe(now);
     }
