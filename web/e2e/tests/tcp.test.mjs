@@ -6,6 +6,7 @@ import { join, launchChromium, part } from '../lib/browser.mjs';
 import { coloursMatchNames, soundsFlow, videosFlow } from '../lib/core.mjs';
 import { blockUdp } from '../lib/firewall.mjs';
 import { protocol, remoteAddress } from '../lib/flow.mjs';
+import { testInside } from '../lib/inside.mjs';
 import { Namespace } from '../lib/namespace.mjs';
 import { Server } from '../lib/server.mjs';
 
@@ -13,17 +14,7 @@ const INSIDE = fileURLToPath(new URL('inside/tcp.mjs', import.meta.url));
 const HOST = '[2001:db8::1]';
 
 test('Chromium and Firefox without UDP', { timeout: 600_000 }, async (t) => {
-  const { namespace, reason } = Namespace.create();
-  if (!namespace) return t.skip(reason);
-  try {
-    const env = { ...process.env };
-    // A runner of its own: with this variable it would take itself for a part of ours.
-    delete env.NODE_TEST_CONTEXT;
-    const code = await namespace.run(process.execPath, ['--test', '--test-reporter=spec', INSIDE], env);
-    assert.equal(code, 0, 'the tests inside the namespace');
-  } finally {
-    namespace.delete();
-  }
+  await testInside(t, INSIDE);
 });
 
 test('a network with IPv6 only, by UDP and by TCP', { timeout: 300_000 }, async (t) => {
