@@ -139,6 +139,7 @@ impl Encoding {
             self.unwatched = None;
             if !self.active {
                 (self.active, self.since) = (true, now);
+                self.meter.restart();
                 return (true, Some(now + ENCODING_START));
             }
             return (false, None);

@@ -27,9 +27,16 @@ pub(super) struct Meter {
     since: Option<Instant>,
     /// The last that was measured; stays while nothing comes.
     rates: Option<Bytes>,
+    /// Over the time of all buckets.
+    settled: bool,
 }
 
 impl Meter {
+    /// It was off, however short, and begins again. What it took before is the best guess of what it will take.
+    pub(super) fn restart(&mut self) {
+        *self = Meter { rates: self.rates, settled: self.settled, ..Meter::default() };
+    }
+
     /// A packet of a layer with so many bytes of payload.
     #[inline]
     pub(super) fn count(&mut self, layer: Layer, payload: usize, now: Instant) {
@@ -44,9 +51,8 @@ impl Meter {
     /// A bucket is full: measures, and begins the next.
     fn turn(&mut self, began: Instant, now: Instant) {
         if now >= began + BUCKET * BUCKETS as u32 {
-            // It was off. What it took before is the best guess of what it will take.
-            self.buckets = [Bytes::default(); BUCKETS];
-            (self.began, self.since) = (Some(now), Some(now));
+            self.restart();
+            self.began = Some(now);
             return;
         }
         let since = *self.since.get_or_insert(began);
@@ -59,11 +65,12 @@ impl Meter {
                     *rate = (bytes as f64 * 8.0 / measured.as_secs_f64()) as u64;
                 }
             }
-            // An encoder that begins again pays for its keyframe with small frames.
-            if let Some(before) = self.rates.filter(|_| measured < BUCKET * BUCKETS as u32) {
-                rates.iter_mut().flatten().zip(before.iter().flatten()).for_each(|(rate, before)| *rate = (*rate).max(*before));
+            // An encoder that begins again begins with a keyframe, and pays for it with small frames: what it took before is the better guess until
+            // both are in the measure.
+            let settled = measured == BUCKET * BUCKETS as u32;
+            if settled || !self.settled {
+                (self.rates, self.settled) = (Some(rates), settled);
             }
-            self.rates = Some(rates);
         }
         let mut next = began;
         while now >= next + BUCKET {
@@ -137,5 +144,21 @@ mod tests {
         assert_eq!(meter.rate(layer(0, 2)), Some(before), "an encoder that begins again is judged late");
         feed(&mut meter, &mut now, 2.0, 20);
         assert!(meter.rate(layer(0, 2)).unwrap() < before / 5);
+    }
+
+    #[test]
+    fn a_short_time_off_is_no_lower_rate() {
+        let (mut meter, mut now) = (Meter::default(), Instant::now());
+        feed(&mut meter, &mut now, 4.0, 1_000);
+        let before = meter.rate(layer(0, 2)).unwrap();
+        now += Duration::from_secs(1);
+        meter.restart();
+        feed(&mut meter, &mut now, 0.1, 9_000);
+        for _ in 0..9 {
+            feed(&mut meter, &mut now, 0.2, 800);
+            assert_eq!(meter.rate(layer(0, 2)), Some(before), "neither the pause nor the keyframe");
+        }
+        feed(&mut meter, &mut now, 2.5, 800);
+        assert!(meter.rate(layer(0, 2)).unwrap() < before);
     }
 }
