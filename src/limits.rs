@@ -353,6 +353,9 @@ pub const RISE_TRIAL: Duration = Duration::from_secs(3);
 pub const RISE_PAUSE: Duration = Duration::from_secs(5);
 /// See [`RISE_PAUSE`].
 pub const RISE_PAUSE_MAX: Duration = Duration::from_secs(60);
+/// A way that carries a little less than what is sent on it is given so much time to carry it again: an estimate falls below what the way carries so that
+/// a queue drains, and is up again when it has.
+pub const SHORT_MAX: Duration = Duration::from_secs(2);
 /// A slot whose way does not carry its step goes on with few frames for so long before it falls to a smaller picture: estimates dip.
 pub const SQUEEZE_MAX: Duration = Duration::from_secs(1);
 /// A slot whose way does not carry even its lowest layer gets that for so long before it is paused: estimates fall too low when a queue was full.

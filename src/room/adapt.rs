@@ -16,11 +16,13 @@ use super::event::{LayerInfo, LayerLimit, SlotLayers, SlotReason, Wish};
 use super::ladder::{ladder, worth};
 use super::{News, Room, RoomError, sooner, tell_slot};
 use crate::id::{LayerIndex, PeerId, SlotIndex, TrackId};
-use crate::limits::{CACHE_REPLAY_MAX, LAYERS_PERIOD, NEWCOMER_EXPECTED, NEWCOMER_GRACE, SQUEEZE_MAX, STARVE_MAX};
+use crate::limits::{CACHE_REPLAY_MAX, LAYERS_PERIOD, NEWCOMER_EXPECTED, NEWCOMER_GRACE, SHORT_MAX, SQUEEZE_MAX, STARVE_MAX};
 use crate::rtp::{Kind, Layer};
 
 /// Screens and pinned tracks come before whatever the receiver's own priority says.
 const RANK_FIRST: u16 = 256;
+/// A way that carries so much less than what is sent may be right again in a moment: what is sent, in per cent of what it carries.
+const SHORT_PERCENT: u64 = 120;
 /// What a voice is taken to need before it was measured.
 const VOICE_BPS: u64 = 40_000;
 /// What a way is taken to carry before anything is known of it, where that matters.
@@ -99,6 +101,7 @@ impl Room {
         let voices: u64 = keys.iter().filter_map(|key| self.voice_bps(*key)).sum();
         let budget = estimate.map_or(u64::MAX, |estimate| estimate.saturating_sub(voices));
         let (climbers, demands): (Vec<Climber>, Vec<Demand>) = keys.iter().filter_map(|key| self.climber(*key, budget, now)).unzip();
+        let budget = self.bear(id, budget, &demands, now);
         let mut given = allocate(budget, &demands);
         if fresh.is_some() {
             given.iter_mut().for_each(|step| *step = Some(step.unwrap_or(0)));
@@ -115,7 +118,8 @@ impl Room {
             let starved = slot.starved.map(|since| since + STARVE_MAX);
             [slot.patience.until(budget, now), squeezed, starved, slot.unsaid].into_iter().flatten().filter(|at| *at > now).min()
         };
-        let again = climbers.iter().filter_map(waiting).chain(fresh.map(|since| since + NEWCOMER_GRACE)).min();
+        let short = self.peers.get(&id).and_then(|peer| peer.short).map(|since| since + SHORT_MAX).filter(|at| *at > now);
+        let again = climbers.iter().filter_map(waiting).chain(fresh.map(|since| since + NEWCOMER_GRACE)).chain(short).min();
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.again = again;
             if want != wanted {
@@ -128,6 +132,18 @@ impl Room {
         if let Some(again) = again {
             sooner(&mut self.wake, again);
         }
+    }
+
+    /// The budget, or for a moment the little more that is being sent.
+    fn bear(&mut self, id: PeerId, budget: u64, demands: &[Demand], now: Instant) -> u64 {
+        let present: u64 = demands.iter().filter_map(|demand| Some(demand.costs[demand.current?])).sum();
+        let Some(peer) = self.peers.get_mut(&id) else { return budget };
+        if present <= budget || present > budget / 100 * SHORT_PERCENT {
+            peer.short = None;
+            return budget;
+        }
+        let until = *peer.short.get_or_insert(now) + SHORT_MAX;
+        if until > now { present } else { budget }
     }
 
     /// What the sound in a slot takes, if there is any.

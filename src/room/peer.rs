@@ -18,6 +18,8 @@ pub(super) struct Peer {
     pub(super) view: View,
     /// What its way carries, in bits a second; `None`: whatever is sent.
     pub(super) estimate: Option<u64>,
+    /// Since when its way carries a little less than what it is sent.
+    pub(super) short: Option<Instant>,
     /// What would be sent if its way carried everything.
     pub(super) want: u64,
     /// That stands in the room's output.
@@ -40,6 +42,7 @@ impl Peer {
             slots: Vec::new(),
             view,
             estimate: None,
+            short: None,
             want: 0,
             queued: false,
             since: None,

@@ -1,7 +1,7 @@
 //! Wishes, estimates, newcomers: what each receiver is given and what publishers need not send.
 
 use super::*;
-use crate::limits::{ENCODING_LINGER, NEWCOMER_GRACE, PAUSED_MIN, STARVE_MAX, WISH_EXPECTED};
+use crate::limits::{ENCODING_LINGER, NEWCOMER_GRACE, PAUSED_MIN, SHORT_MAX, STARVE_MAX, WISH_EXPECTED};
 
 const FRAME: Duration = Duration::from_micros(33_333);
 /// Bytes of a frame of each encoding: at 30 a second 100, 290 and 820 kbit/s with headers.
@@ -132,6 +132,26 @@ fn an_estimate_chooses_the_layer() {
     stage.tell(Input::Estimate { peer: bo, bps: 3_000_000 });
     camera.run(&mut stage, seconds(1));
     assert_eq!(sent(&stage, bo), Some((2, 2)), "up again within a second");
+}
+
+#[test]
+fn a_little_too_little_is_borne_for_a_moment() {
+    let (mut stage, mut camera, bo) = call(1);
+    stage.tell(Input::Estimate { peer: bo, bps: 400_000 });
+    camera.run(&mut stage, seconds(2));
+    let info = stage.room.layers(bo, stage.now)[0].sent.unwrap();
+    assert_eq!((info.layer.spatial, info.layer.temporal), (1, 2));
+    stage.tell(Input::Estimate { peer: bo, bps: info.bps * 9 / 10 });
+    camera.run(&mut stage, SHORT_MAX - LAYERS);
+    assert_eq!(sent(&stage, bo), Some((1, 2)), "an estimate that fell to drain a queue is up again soon");
+    camera.run(&mut stage, LAYERS * 2);
+    assert_eq!(sent(&stage, bo), Some((1, 1)), "this one is not");
+    stage.tell(Input::Estimate { peer: bo, bps: 400_000 });
+    camera.run(&mut stage, seconds(10));
+    assert_eq!(sent(&stage, bo), Some((1, 2)));
+    stage.tell(Input::Estimate { peer: bo, bps: info.bps * 7 / 10 });
+    camera.run(&mut stage, LAYERS);
+    assert_eq!(sent(&stage, bo), Some((1, 1)), "much too little is too much at once");
 }
 
 #[test]
