@@ -17,6 +17,8 @@ const WINDOW_TIME_MAX: Duration = Duration::from_secs(2);
 const WINDOW_PACKETS_MIN: u32 = 20;
 /// More than half of [`WINDOW_PACKETS_MIN`] packets lost cannot wait.
 const CLEARLY: f64 = 0.5;
+/// Weight of a window in the share that is told.
+const SMOOTHING: f64 = 0.25;
 /// Loss beyond the usual that is suspected to be ours.
 const SUSPECT: f64 = 0.10;
 /// Of packets lost one after the other only so many count: a full queue loses some in between, and where nothing comes through for a while no rate
@@ -88,8 +90,12 @@ impl Loss {
     }
 
     /// The delay found that the link is full: what was on trial is decided.
-    pub fn on_overuse(&mut self) {
+    /// `queued`: what was lost of the packets sent until now was lost in a full queue, and is answered by that.
+    pub fn on_overuse(&mut self, queued: bool, now: Instant) {
         self.trial = None;
+        if queued {
+            (self.packets, self.lost, self.run, self.since) = (0, 0, 0, Some(now));
+        }
     }
 
     /// One packet.
@@ -118,7 +124,7 @@ impl Loss {
         }
         let by_chance = CHANCE * (share * (1.0 - share) / f64::from(self.packets)).sqrt();
         (self.packets, self.lost, self.since) = (0, 0, Some(now));
-        self.smoothed += (share - self.smoothed) * 0.5;
+        self.smoothed += (share - self.smoothed) * SMOOTHING;
         if share < self.usual {
             self.usual -= (self.usual - share) * FORGET;
         }

@@ -7,8 +7,8 @@ const WINDOW: Duration = Duration::from_millis(500);
 /// As [`bucket`] counts.
 const BUCKET: Duration = Duration::from_millis(10);
 const BUCKETS: usize = (WINDOW.as_millis() / BUCKET.as_millis()) as usize;
-const SHORT: Duration = Duration::from_millis(100);
-const SHORT_BUCKETS: u64 = (SHORT.as_millis() / BUCKET.as_millis()) as u64;
+/// Some packets, even of a slow link.
+const SHORT: Duration = Duration::from_millis(150);
 /// Before so much time nothing is said.
 const WARM: Duration = Duration::from_millis(200);
 
@@ -51,11 +51,14 @@ impl Meter {
         (time >= WARM).then(|| self.sum * 8_000 / time.as_millis() as u64)
     }
 
-    /// Bits a second over the last [`SHORT`] before the newest that was added: while a queue is there, this is what the link carries.
-    pub fn short_bps(&self) -> Option<u64> {
-        let buckets = SHORT_BUCKETS.min(self.newest + 1 - self.first?);
+    /// Bits a second over so much time before the newest that was added, at least over [`SHORT`].
+    pub fn last_bps(&self, time: Duration) -> Option<u64> {
+        let buckets = (time.clamp(SHORT, WINDOW).as_millis() / BUCKET.as_millis()) as u64;
+        if self.newest + 1 - self.first? < buckets {
+            return None;
+        }
         let sum: u64 = (0..buckets).map(|i| u64::from(self.buckets[(self.newest - i) as usize % BUCKETS])).sum();
-        (buckets == SHORT_BUCKETS).then(|| sum * 8_000 / SHORT.as_millis() as u64)
+        Some(sum * 800 / buckets)
     }
 
     fn turn(&mut self, number: u64) {

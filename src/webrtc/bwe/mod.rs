@@ -27,7 +27,7 @@ mod tests;
 
 use std::time::{Duration, Instant};
 
-use aimd::Aimd;
+use aimd::{Aimd, Seen};
 use arrival::{Groups, ms};
 use blind::Blind;
 use loss::{Loss, Rates, Verdict};
@@ -56,6 +56,10 @@ const KNOWN_USE: (u64, u64) = (19, 20);
 const QUEUE_HARMLESS: Duration = Duration::from_millis(25);
 /// Where packets wait so long, loss is overflow, and a queue that only stays is one too many.
 const QUEUE_LONG: Duration = Duration::from_millis(80);
+/// What came while a queue was there is at least this share of what came in the last half second: a radio that paused is no slower link.
+const CARRIED_MIN: (u64, u64) = (2, 5);
+/// More than this share of what comes is sent, and a long queue can only grow.
+const GROWS_ABOVE: (u64, u64) = (11, 10);
 /// It may stay for so long.
 const QUEUE_STANDS: Duration = Duration::from_secs(1);
 /// A queue that so many decreases did not shorten is none: the way became longer.
@@ -73,6 +77,9 @@ const RTT_UNKNOWN: Duration = Duration::from_millis(100);
 /// A change worth telling: 3 % up or crossing the wish, 5 % down.
 const TELL_UP: f64 = 1.03;
 const TELL_DOWN: f64 = 0.95;
+/// What rose only a little is told, too, but seldom.
+const TELL_LITTLE: f64 = 1.005;
+const TELL_LITTLE_PAUSE: Duration = Duration::from_secs(1);
 /// Rising is told at most so often.
 const TELL_PAUSE: Duration = Duration::from_millis(100);
 
@@ -274,6 +281,11 @@ impl Estimator {
             self.standing = None;
             return if usage == Usage::Over && queue < QUEUE_HARMLESS { Usage::Normal } else { usage };
         }
+        let sent = self.sent.bps(now.saturating_duration_since(self.epoch)).unwrap_or(0);
+        let grows = self.acked.last_bps(queue).is_some_and(|carried| sent > carried * GROWS_ABOVE.0 / GROWS_ABOVE.1);
+        if usage == Usage::Normal && grows {
+            return Usage::Over;
+        }
         let (since, decreases) = *self.standing.get_or_insert((now, 0));
         if usage != Usage::Normal || now.saturating_duration_since(since) < QUEUE_STANDS {
             return usage;
@@ -301,20 +313,25 @@ impl Estimator {
     }
 
     fn control(&mut self, usage: Usage, now: Instant) {
-        let rtt = self.rtt.unwrap_or(RTT_UNKNOWN);
+        let queue = self.delay.queue().unwrap_or_default();
+        let queued = queue >= QUEUE_LONG;
         let mut acked = self.acked.bps(Duration::ZERO);
         let sent = self.sent.bps(now.saturating_duration_since(self.epoch)).unwrap_or(0);
         let used = sent >= self.aimd.bps() * LIMITED_BELOW.0 / LIMITED_BELOW.1;
         if usage == Usage::Over {
-            self.loss.on_overuse();
-            acked = acked.max(self.acked.short_bps());
+            self.loss.on_overuse(queued, now);
+            acked = self.carried(acked, queue);
         }
-        if usage != Usage::Normal || !self.loss.is_suspected() {
-            self.aimd.update(usage, acked, rtt, used, now);
+        if usage != Usage::Normal || !(queued || self.loss.is_suspected()) {
+            let rtt = self.rtt.unwrap_or(RTT_UNKNOWN);
+            self.aimd.update(usage, Seen { acked, queue, rtt, used: used || queued }, now);
         }
         if let Some(outcome) = self.prober.outcome(now) {
             let before = self.aimd.bps();
             let rises = |bps: u64| bps > before || outcome.verifies;
+            if let Some(bps) = outcome.measured.filter(|_| outcome.full && usage != Usage::Over) {
+                self.aimd.learn(bps);
+            }
             let fair = outcome.measured.map(|bps| match self.aimd.capacity().filter(|_| outcome.full) {
                 Some(known) if bps < known * MORE_THAN_KNOWN.0 / MORE_THAN_KNOWN.1 => bps.min(known * KNOWN_USE.0 / KNOWN_USE.1),
                 Some(_) | None => bps,
@@ -325,13 +342,22 @@ impl Estimator {
             let raised = self.aimd.bps() > before + before / 50;
             self.prober.on_outcome(outcome, raised, self.aimd.bps(), now);
         }
-        let queued = self.delay.queue().is_some_and(|queue| queue >= QUEUE_LONG);
         let rates = Rates { estimate: self.aimd.bps(), sent, queued };
         match self.loss.judge(rates, now) {
             Verdict::Keep => {}
             Verdict::Lower(bps) => self.aimd.limit(bps, acked, now),
             Verdict::Restore(bps) => self.aimd.set(bps.max(rates.estimate), now),
         }
+    }
+
+    /// What the link carried while a queue was there, which is as long ago as the newest packet waited in it.
+    fn carried(&self, acked: Option<u64>, queue: Duration) -> Option<u64> {
+        let last = self.acked.last_bps(queue);
+        if queue < QUEUE_LONG {
+            return acked.max(last);
+        }
+        let least = acked.map(|acked| acked * CARRIED_MIN.0 / CARRIED_MIN.1);
+        last.max(least)
     }
 
     fn plan(&mut self, now: Instant) {
@@ -356,7 +382,8 @@ impl Estimator {
         if let Some((told, at)) = self.told {
             let ratio = bps as f64 / told as f64;
             let crossed = self.wanted.is_some_and(|wanted| told < wanted && bps >= wanted);
-            let rose = (ratio >= TELL_UP || crossed) && now.saturating_duration_since(at) >= TELL_PAUSE;
+            let little = ratio >= TELL_LITTLE && now.saturating_duration_since(at) >= TELL_LITTLE_PAUSE;
+            let rose = little || (ratio >= TELL_UP || crossed) && now.saturating_duration_since(at) >= TELL_PAUSE;
             let sank = ratio <= 2.0 - TELL_UP && now.saturating_duration_since(at) >= TELL_PAUSE;
             if !rose && !sank && ratio > TELL_DOWN {
                 return None;

@@ -276,14 +276,15 @@ impl Trial {
         if sending.is_zero() || arriving.is_zero() || sending > TRIAL_TIME || arriving > TRIAL_TIME {
             return None;
         }
-        // Between the first and the last time lie all packets but one.
+        // Between the first and the last time lie all packets but one: when sending the last, when arriving the first.
         let sent = f64::from(self.sent.bytes - self.last_sent_bytes) * 8.0 / sending.as_secs_f64();
         let arrived = f64::from(self.arrived.bytes - self.first_arrived_bytes) * 8.0 / arriving.as_secs_f64();
         if arrived > sent * FASTER_MAX {
             return None;
         }
-        let full = arrived < sent * FULL_BELOW;
-        let measured = if full { arrived * FULL_USE } else { sent.min(arrived) };
+        // The times are compared, since rates of few packets depend on which of them is large.
+        let full = sending.as_secs_f64() < arriving.as_secs_f64() * FULL_BELOW;
+        let measured = if full { arrived * FULL_USE } else { sent.min(arrived.max(sent * FULL_BELOW)) };
         Some((measured as u64, full))
     }
 }
