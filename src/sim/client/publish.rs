@@ -49,8 +49,13 @@ impl Client {
             self.audio_seq += 1;
             let len = if self.kit.media == Media::Encoded { OPUS_BYTES } else { 60 };
             let level = ExtensionValues { audio_level: Some(self.level), voice_activity: Some(true), ..ExtensionValues::default() };
-            let payload = payload::sound(self.server, self.audio_seq as u32, len);
-            self.write(mid, None, Codec::Opus, self.audio_seq, self.audio_count.wrapping_mul(960), true, payload, level);
+            let (sound, time) = (payload::sound(self.server, self.audio_seq as u32, len), self.audio_count.wrapping_mul(960));
+            let payload = match payload::redundancy(self.rtc.codec_config().params()) {
+                Some((_, pt)) => payload::redundant(*pt, time, self.last_sound.as_ref(), &sound),
+                None => sound.clone(),
+            };
+            self.last_sound = Some((time, sound));
+            self.write(mid, None, Codec::Opus, self.audio_seq, time, true, payload, level);
         }
         self.speaking
     }
@@ -94,7 +99,8 @@ impl Client {
         payload: Vec<u8>,
         ext: ExtensionValues,
     ) {
-        let Some(pt) = self.rtc.codec_config().params().iter().find(|p| p.spec().codec == codec).map(|p| p.pt()) else { return };
+        let params = self.rtc.codec_config().params().iter().find(|p| p.spec().codec == codec);
+        let Some(pt) = params.map(|p| p.red().unwrap_or(p.pt())) else { return };
         let at = self.start;
         let mut direct = self.rtc.direct_api();
         let tx = match self.forged {
