@@ -348,6 +348,7 @@ impl Client {
             Event::Connected => {
                 self.connected = Some(now);
                 (self.next_audio, self.next_frame) = (now, now);
+                self.allow_repetitions();
                 if self.kit.media == Media::Encoded && self.kit.layers > 0 {
                     self.encoder = Some(Encoder::new(self.seed, now));
                 }

@@ -1,6 +1,6 @@
 //! What a client sends: sound, tiny pictures, or the frames of an encoder.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use str0m::Input;
 use str0m::format::Codec;
@@ -10,6 +10,18 @@ use str0m::rtp::{ExtensionValues, RtpWrite};
 use super::{Client, Encoder, Frame, Media, OPUS_BYTES, RIDS, payload};
 
 impl Client {
+    /// As many repetitions as pictures; libwebrtc allows more, as much as its estimate of the way. str0m's limit is 15 %: of ten packets in a
+    /// second two that are lost are more than that, and it forgets that it was asked.
+    pub(super) fn allow_repetitions(&mut self) {
+        let Some(mid) = self.camera else { return };
+        let rids = RIDS.iter().take(self.kit.layers).map(|rid| (self.kit.layers > 1).then(|| Rid::from(*rid)));
+        for rid in rids {
+            if let Some(tx) = self.rtc.direct_api().stream_tx_by_mid(mid, rid) {
+                tx.set_rtx_cache(1_024, Duration::from_secs(3), Some(0.5));
+            }
+        }
+    }
+
     /// Media that is due.
     pub(super) fn publish(&mut self, now: Instant) {
         let mut wrote = false;
