@@ -179,6 +179,7 @@ const NEWCOMERS: Scenario = Scenario {
         check("first picture after the connection", "ms", |r| worst(&r.first_frames), Bar::AtMost(300.0)),
     ],
     yardstick: false,
+    strict: Strict::Assert,
     ..PLAIN
 };
 
