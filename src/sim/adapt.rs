@@ -205,6 +205,7 @@ const HALL: Scenario = Scenario {
         check("new speaker heard after", "ms", |r| worst(&r.heard_after), Bar::AtMost(200.0)),
     ],
     yardstick: false,
+    strict: Strict::Assert,
     seeds: 5,
     ..PLAIN
 };
