@@ -18,7 +18,7 @@ use crate::rtp::{Kind, Level};
 /// Whoever was heard within this time keeps a place in the picture.
 pub(super) const ACTIVE: Duration = Duration::from_secs(5);
 /// How much louder than a voice that has a slot another one has to be to take it (of 1).
-const SEATED: f32 = 0.15;
+pub(super) const SEATED: f32 = 0.15;
 /// A voice is heard for so long after it fell below the level of speech: between two words.
 pub(super) const KEPT: Duration = Duration::from_millis(200);
 

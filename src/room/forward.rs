@@ -61,7 +61,8 @@ impl Room {
         if let (false, Some(level)) = (is_video, packet.extensions.audio_level) {
             track.level.observe(level, now);
             self.speakers.listen(now);
-            if track.level.speaking() && !track.phase.speaking {
+            let begins = track.level.speaking() && !track.phase.speaking;
+            if begins || self.speakers.is_left_out(id, &self.tracks) {
                 self.speakers.hurry(now);
                 self.judge_speakers(now);
             }

@@ -1,10 +1,11 @@
-//! Who speaks: told at most five times a second and only when it changed; heard as soon as they begin.
+//! Who speaks: told at most five times a second and only when it changed; heard as soon as they begin, or as soon as they are clearly louder than
+//! one of those who are heard.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::event::Speaker;
-use super::fill::{ACTIVE, KEPT};
+use super::fill::{ACTIVE, KEPT, SEATED};
 use super::track::{Phase, Track};
 use crate::id::{PeerId, TrackId};
 use crate::limits::{CROWD_PERIOD, SPEAKERS_MAX, SPEAKERS_PERIOD, VOICES_PERIOD};
@@ -17,6 +18,8 @@ pub(super) struct Speakers {
     pub(super) list: Vec<Speaker>,
     /// The list stands in the room's output.
     pub(super) queued: bool,
+    /// Of those who talk as many as one receiver hears.
+    heard: Vec<TrackId>,
     due: Option<Instant>,
     judged: Option<Instant>,
     told: Option<Instant>,
@@ -49,13 +52,24 @@ impl Speakers {
         self.due = Some(self.due.map_or(due, |old| old.min(due)));
     }
 
+    /// Somebody talks, is not heard, and is clearly louder than one who is.
+    pub(super) fn is_left_out(&self, id: TrackId, tracks: &BTreeMap<TrackId, Track>) -> bool {
+        if self.heard.contains(&id) {
+            return false;
+        }
+        let loudness = |id: &TrackId| tracks.get(id).map_or(0.0, |track| track.level.value());
+        let talks = tracks.get(&id).is_some_and(|track| track.level.speaking() && !track.screen);
+        talks && self.heard.iter().any(|heard| loudness(heard) + SEATED < loudness(&id))
+    }
+
     /// Looks at all levels. Goes on by itself until everything is silent, since silence comes without packets.
     /// `voices`: how many sounds one receiver hears.
     pub(super) fn handle_timeout(&mut self, tracks: &mut BTreeMap<TrackId, Track>, voices: usize, now: Instant) -> Change {
         let mut change = Change::default();
         let mut loudest: BTreeMap<PeerId, f32> = BTreeMap::new();
+        let mut talking: Vec<(TrackId, f32)> = Vec::new();
         let mut restless = false;
-        for track in tracks.values_mut().filter(|track| track.kind == Kind::Audio) {
+        for (id, track) in tracks.iter_mut().filter(|(_, track)| track.kind == Kind::Audio) {
             track.level.handle_timeout(now);
             let level = &track.level;
             let phase = Phase { speaking: level.speaking(), kept: level.heard_within(KEPT, now), active: level.heard_within(ACTIVE, now) };
@@ -66,11 +80,15 @@ impl Speakers {
             if phase.speaking && !track.muted && !track.screen {
                 let loudness = loudest.entry(track.owner).or_default();
                 *loudness = loudness.max(level.value());
+                talking.push((*id, level.value() + if self.heard.contains(id) { SEATED } else { 0.0 }));
             }
         }
         // While more talk than are heard, the loudest change from word to word.
         let crowded = loudest.len() > voices;
         change.phase |= crowded;
+        talking.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+        talking.truncate(voices);
+        self.heard = talking.into_iter().map(|(id, _)| id).collect();
         // Tenths are as fine as a picture of it needs to be, and keep it from being news all the time.
         let mut list: Vec<Speaker> =
             loudest.into_iter().map(|(peer, level)| Speaker { peer, level: (level * 10.0).round() / 10.0 }).collect();

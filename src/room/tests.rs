@@ -379,6 +379,34 @@ fn the_loudest_are_heard_and_a_speaker_is_seen() {
 }
 
 #[test]
+fn who_becomes_clearly_louder_is_heard_at_once() {
+    let mut stage = Stage::new(Filler::Conference);
+    let mut voices = Vec::new();
+    for peer in 1..=5 {
+        let peer = stage.join(peer, 0, 0);
+        voices.push(stage.publish(peer, audio_spec()));
+    }
+    let me = stage.join(9, 0, 3);
+    let mut seq = 0;
+    let mut talk = |stage: &mut Stage, who: &[usize], packets: u64| {
+        for _ in 0..packets {
+            stage.wait(20 * MS);
+            seq += 1;
+            for (at, voice) in voices.iter().enumerate() {
+                let loud = if at == 4 { 35 } else { 25 };
+                let packet = opus(seq, if who.contains(&at) { loud } else { 127 }, stage.now);
+                stage.send(*voice, 0, packet);
+            }
+        }
+        stage.sources(me, 0..3)
+    };
+    assert_eq!(talk(&mut stage, &[0, 1, 2], 100), [Some(voices[0]), Some(voices[1]), Some(voices[2])]);
+    assert_eq!(talk(&mut stage, &[0, 1, 4], 7)[2], Some(voices[2]), "as loud as one that just stopped is not louder");
+    // Slots are filled at most once in 20 ms, which may be one packet.
+    assert_eq!(talk(&mut stage, &[0, 1, 4], 2)[2], Some(voices[4]));
+}
+
+#[test]
 fn refusals_change_nothing() {
     let mut stage = Stage::new(Filler::Conference);
     let ada = stage.join(1, 0, 0);

@@ -135,11 +135,15 @@ impl Track {
         }
     }
 
-    /// A keyframe of this encoding passes: whoever waited has it.
+    /// A keyframe of this encoding passes: whoever waited has it. Of a better one nobody needs it soon any more, since whoever had nothing to show
+    /// begins with this one; who falls from a better one still says so with its next packet.
     pub(super) fn keyframe_came(&mut self, index: LayerIndex) {
-        let encoding = &mut self.encodings[usize::from(index.0)];
-        (encoding.needed, encoding.urgent) = (false, false);
-        encoding.answered = true;
+        let (lower, better) = self.encodings.split_at_mut(usize::from(index.0) + 1);
+        better.iter_mut().for_each(|encoding| encoding.urgent = false);
+        if let Some(encoding) = lower.last_mut() {
+            (encoding.needed, encoding.urgent) = (false, false);
+            encoding.answered = true;
+        }
     }
 
     /// Whether the publisher shall be asked for a keyframe of this encoding.
@@ -185,5 +189,49 @@ fn pause(answered: bool, silent: bool) -> Duration {
         (false, false) => KEYFRAME_REPEAT,
         // A still screen sends one frame a second, a dead publisher none: both are asked without haste.
         (false, true) => LAYER_LIFE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rtp::Extensions;
+
+    #[test]
+    fn who_has_a_smaller_picture_is_in_no_hurry() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut track = Track::new(PeerId(1), &TrackSpec { kind: Kind::Video, screen: false, layers: 3, muted: false }, start);
+        track.receivers.push(0);
+        let extensions = Extensions::default();
+        let payload = [0u8; 4].into();
+        let packet = Packet {
+            seq: 1,
+            timestamp: 0,
+            marker: true,
+            codec: Codec::Vp8,
+            extensions,
+            payload,
+            red: None,
+            received: start,
+            captured: start,
+        };
+        for index in 0..3 {
+            track.arrive(LayerIndex(index), &packet, start);
+        }
+        let ask = |track: &mut Track, index, ms| match track.ask(LayerIndex(index), at(ms)) {
+            Ask::Now(_) => 0,
+            Ask::At(when) => (when - start).as_millis(),
+            Ask::Never => u128::MAX,
+        };
+        track.need(LayerIndex(2), false);
+        assert_eq!(ask(&mut track, 2, 0), 0);
+        track.keyframe_came(LayerIndex(2));
+        track.need(LayerIndex(2), true);
+        assert_eq!(ask(&mut track, 2, 40), 500, "a newcomer has nothing to show");
+        track.keyframe_came(LayerIndex(0));
+        assert_eq!(ask(&mut track, 2, 60), 2_000, "and now it has");
+        track.need(LayerIndex(2), true);
+        assert_eq!(ask(&mut track, 2, 80), 500, "another one falls");
     }
 }

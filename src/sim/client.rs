@@ -52,6 +52,8 @@ pub struct Kit {
     pub video: Codec,
     /// It offers VP8 and VP9.
     pub both_codecs: bool,
+    /// It offers sound with redundancy (RFC 2198), both ways.
+    pub redundancy: bool,
     /// What it makes.
     pub media: Media,
 }
@@ -93,6 +95,8 @@ pub struct Client {
     audio_seq: u64,
     /// Packets that there were or that silence left out.
     audio_count: u32,
+    /// Timestamp and payload of the last one, without redundancy.
+    last_sound: Option<(u32, Vec<u8>)>,
     video_seq: [u64; 3],
     /// From frame to frame, and from one audio packet to the next.
     pub pace: (Duration, Duration),
@@ -121,7 +125,7 @@ impl Client {
         let mut rtc = RtcConfig::new()
             .set_rtp_mode(true)
             .clear_codecs()
-            .enable_opus(true, false)
+            .enable_opus(true, kit.redundancy)
             .enable_vp8(kit.video == Codec::Vp8 || kit.both_codecs)
             .enable_vp9(kit.video == Codec::Vp9 || kit.both_codecs)
             .build(now);
@@ -161,6 +165,7 @@ impl Client {
             keyframe_wanted: [true; 3],
             audio_seq: 60_000,
             audio_count: 0,
+            last_sound: None,
             video_seq: [65_000, 100, 30_000],
             pace: (FRAME_EVERY, AUDIO_EVERY),
             surplus: 0,
@@ -343,6 +348,7 @@ impl Client {
             Event::Connected => {
                 self.connected = Some(now);
                 (self.next_audio, self.next_frame) = (now, now);
+                self.allow_repetitions();
                 if self.kit.media == Media::Encoded && self.kit.layers > 0 {
                     self.encoder = Some(Encoder::new(self.seed, now));
                 }
@@ -370,15 +376,19 @@ impl Client {
         let Some(mid) = self.rtc.direct_api().stream_rx(&packet.header.ssrc).map(|s| s.mid()) else {
             return self.faults.push("a packet of no stream".into());
         };
+        let (pt, redundancy) = (packet.header.payload_type, payload::redundancy(self.rtc.codec_config().params()));
         let Some(slot) = self.slots.get_mut(&mid) else { return self.faults.push("a packet of no slot".into()) };
-        let pt = packet.header.payload_type;
         let video = slot.video.then(|| {
             let codec = self.rtc.codec_config().params().iter().find(|p| p.pt() == pt).map(|p| p.spec().codec);
             payload::read_video(codec?, &packet.payload)
         });
-        let (owner, key) = match video {
-            Some(video) => (video.map(|v| v.owner), video.is_some_and(|v| v.key)),
-            None => (payload::read_sound(&packet.payload), true),
+        let (owner, key, copies) = match (video, redundancy.filter(|(red, _)| *red == pt)) {
+            (Some(video), _) => (video.map(|v| v.owner), video.is_some_and(|v| v.key), vec![]),
+            (None, None) => (payload::read_sound(&packet.payload), true, vec![]),
+            (None, Some((_, sound))) => {
+                let (owner, copies) = payload::read_redundant(*sound, &packet.payload).unzip();
+                (owner, true, copies.unwrap_or_default())
+            }
         };
         let Some(owner) = owner else { return self.faults.push("a payload that nobody made".into()) };
         for fault in slot.check(packet, owner, key) {
@@ -387,6 +397,7 @@ impl Client {
         slot.packets += 1;
         slot.last_frame = Some(now);
         slot.handle_media(packet, video.flatten(), owner, (self.start, now));
+        copies.into_iter().for_each(|back| slot.listener.handle_copy(*packet.seq_no - back));
         let counts = if slot.video { &mut self.seen.video } else { &mut self.seen.audio };
         *counts.entry(owner).or_default() += 1;
     }

@@ -30,10 +30,17 @@ macro_rules! seeds {
 
 pub const LAN: Network = Network { delay: Duration::from_millis(5), loss: 0.0 };
 pub const LOSSY: Network = Network { delay: Duration::from_millis(20), loss: 0.05 };
-pub const PERSON: Kit =
-    Kit { layers: 1, microphone: true, video_slots: 9, audio_slots: 3, video: Codec::Vp8, both_codecs: false, media: Media::Tiny };
-pub const VIEWER: Kit =
-    Kit { layers: 0, microphone: false, video_slots: 1, audio_slots: 1, video: Codec::Vp8, both_codecs: false, media: Media::Tiny };
+pub const PERSON: Kit = Kit {
+    layers: 1,
+    microphone: true,
+    video_slots: 9,
+    audio_slots: 3,
+    video: Codec::Vp8,
+    both_codecs: false,
+    redundancy: false,
+    media: Media::Tiny,
+};
+pub const VIEWER: Kit = Kit { layers: 0, microphone: false, video_slots: 1, audio_slots: 1, ..PERSON };
 
 pub fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)

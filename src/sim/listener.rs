@@ -2,7 +2,7 @@
 //!
 //! A jitter buffer of [`BUFFER`] that stretches like NetEq's: where nothing is there to be played, sound is made up until the next packet comes,
 //! and all behind it is played so much later; then it is played a little faster until the buffer is as short as before. A packet that is missing
-//! between others when its turn comes is made up for good. Silence that is not sent (DTX) is nobody's loss: its numbers have no hole.
+//! between others when its turn comes, itself and every copy of it, is made up for good. Silence that is not sent (DTX) is nobody's loss: its numbers have no hole.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -60,12 +60,17 @@ impl Listener {
         self.conceal_missing(now);
         match self.highest {
             Some((highest, _, _)) if seq <= highest => {
-                // A repetition, or one that was overtaken: in time, or its turn is over and it was made up.
-                if self.missing.remove(&seq).is_some() {
-                    self.play(PACKET, Duration::ZERO);
-                }
+                // A repetition, or one that was overtaken.
+                self.handle_copy(seq);
             }
             _ => self.handle_newest(seq, timestamp, now),
+        }
+    }
+
+    /// A packet came once more, within the one that was just handled: in time, or its turn is over and it was made up.
+    pub fn handle_copy(&mut self, seq: u64) {
+        if self.missing.remove(&seq).is_some() {
+            self.play(PACKET, Duration::ZERO);
         }
     }
 
@@ -141,13 +146,20 @@ mod tests {
 
     /// Packets of ten seconds, each 50 ms on its way and `late` more (`None`: lost); the share that was made up.
     fn share(late: impl Fn(u32) -> Option<u32>) -> f64 {
+        share_with(0, late)
+    }
+
+    /// The same, where each carries so many of those before it.
+    fn share_with(copies: u64, late: impl Fn(u32) -> Option<u32>) -> f64 {
         let start = Instant::now();
         let mut packets: Vec<(u32, u32)> = (0..500).filter_map(|n| late(n).map(|late| (n * 20 + 50 + late, n))).collect();
         packets.sort_unstable();
         let mut listener = Listener::default();
         for (ms, n) in packets {
             let at = start + MS * ms;
-            listener.handle_packet((u64::from(n) + 7, n * 960), PeerId(1), (start, at));
+            let seq = u64::from(n) + 7;
+            listener.handle_packet((seq, n * 960), PeerId(1), (start, at));
+            (1..=copies).for_each(|back| listener.handle_copy(seq - back));
         }
         share_of(&listener)
     }
@@ -165,6 +177,9 @@ mod tests {
             ("one of five lost", share(|n| (n % 5 != 4).then_some(0)), 0.19, 0.21),
             ("repeated in time", share(|n| Some(if n % 5 == 4 { 60 } else { 0 })), 0.0, 0.0),
             ("repeated too late", share(|n| Some(if n % 5 == 4 { 200 } else { 0 })), 0.19, 0.21),
+            ("one of five lost, each sent twice", share_with(1, |n| (n % 5 != 4).then_some(0)), 0.0, 0.0),
+            ("two of ten lost together, each sent twice", share_with(1, |n| (n % 10 < 8).then_some(0)), 0.09, 0.11),
+            ("each sent twice, and both too late", share_with(1, |n| Some(if n % 10 > 7 { 200 } else { 0 })), 0.09, 0.11),
             ("a queue that grows by 300 ms", share(|n| Some(if n < 250 { 0 } else { 300 })), 0.02, 0.024),
             ("a hole of a second", share(|n| (!(200..250).contains(&n)).then_some(0)), 0.09, 0.11),
         ] {

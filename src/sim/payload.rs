@@ -6,15 +6,19 @@
 //!                │            └ tiny media end here ┘
 //! ```
 
-use str0m::format::Codec;
+use str0m::format::{Codec, PayloadParams};
+use str0m::media::Pt;
 
 use super::encoder::Frame;
 use crate::id::PeerId;
+use crate::rtp::Red;
 
 /// Of a payload. With RTP's and ours below it a datagram stays under 1,200 bytes.
 pub const PAYLOAD_MAX: usize = 1_100;
 /// The descriptor, the head of a frame and what is behind it, at most.
 const HEADS_MAX: usize = 6 + 10 + 13;
+/// Of one packet of sound.
+const TICKS: u32 = 960;
 const WITH_LAYER: u8 = 0x80;
 const KEY: u8 = 1;
 
@@ -58,6 +62,36 @@ pub fn sound(owner: Option<PeerId>, number: u32, len: usize) -> Vec<u8> {
     let mut body = tag(owner, number);
     body.resize(len, number as u8);
     body
+}
+
+/// Sound with the packet before it once more (RFC 2198): one, as Chromium sends unless a field trial makes it send more. Across a silence there is
+/// none: nobody could play it any more.
+pub fn redundant(pt: u8, time: u32, before: Option<&(u32, Vec<u8>)>, sound: &[u8]) -> Vec<u8> {
+    let mut payload = vec![];
+    let before = before.map_or(&[][..], |(earlier, sound)| if time.wrapping_sub(*earlier) == TICKS { sound } else { &[] });
+    if !before.is_empty() {
+        payload.extend((1 << 31 | u32::from(pt) << 24 | TICKS << 10 | before.len() as u32).to_be_bytes());
+    }
+    payload.push(pt);
+    payload.extend(before);
+    payload.extend(sound);
+    payload
+}
+
+/// The payload types of sound with redundancy and of the sound in it, if that was agreed upon.
+pub fn redundancy(params: &[PayloadParams]) -> Option<(Pt, Pt)> {
+    params.iter().find_map(|p| Some((p.red()?, p.pt())))
+}
+
+/// Whose it is, and how many packets earlier each of those is that it carries once more. `None`: nobody made it.
+pub fn read_redundant(pt: u8, payload: &[u8]) -> Option<(PeerId, Vec<u64>)> {
+    let red = Red::parse(payload).filter(|red| red.pt == pt)?;
+    let (owner, number) = (read_sound(red.primary)?, u32::from_be_bytes(red.primary.get(4..8)?.try_into().ok()?));
+    let back = |(offset, sound): (u32, &[u8])| {
+        let back = offset / TICKS;
+        (sound.get(..8)? == tag(Some(owner), number.wrapping_sub(back))).then_some(u64::from(back))
+    };
+    Some((owner, red.blocks().map(|block| back((block.offset, block.sound))).collect::<Option<_>>()?))
 }
 
 /// One packet of a frame of tiny media, in which nothing depends on the descriptor but where frames and keyframes are.
@@ -184,5 +218,16 @@ mod tests {
         }
         assert_eq!(read_video(Codec::Vp8, &[0x80, 0x80, 1]), None);
         assert_eq!(read_sound(&sound(Some(PeerId(5)), 1, 60)), Some(PeerId(5)));
+    }
+
+    #[test]
+    fn sound_carries_the_packet_before_it() {
+        let made = |n: u32| sound(Some(PeerId(5)), n, 60);
+        let redundant = |time, before: Option<(u32, u32)>| redundant(111, time, before.map(|(at, n)| (at, made(n))).as_ref(), &made(8));
+        assert_eq!(read_redundant(111, &redundant(9_600, Some((8_640, 7)))), Some((PeerId(5), vec![1])));
+        assert_eq!(read_redundant(111, &redundant(9_600, Some((1_920, 7)))), Some((PeerId(5), vec![])), "a silence between");
+        assert_eq!(read_redundant(111, &redundant(9_600, None)), Some((PeerId(5), vec![])));
+        assert_eq!(read_redundant(111, &redundant(9_600, Some((8_640, 6)))), None, "not the one before");
+        assert_eq!(read_redundant(109, &redundant(9_600, None)), None, "another codec");
     }
 }

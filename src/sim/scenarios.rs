@@ -127,8 +127,9 @@ seeds! {
         for index in people {
             let client = &w.clients[&index];
             let (missing, got): (usize, u64) = (client.missing(), client.seen.video.values().sum());
-            // Two lossy hops; in eighty runs with losses of their own at most 1.2 % did not come.
-            assert!(missing as u64 * 50 <= got, "seed {seed}: {missing} of {got} lost for good");
+            // Two lossy hops, so a tenth of it had to be repeated. Of the twenty seeds at most two packets of 600 are missing, and those are
+            // from the last half second: their repetition would still have come.
+            assert!(missing as u64 * 100 <= got, "seed {seed}: {missing} of {got} lost for good");
         }
     }
 }

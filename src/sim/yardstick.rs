@@ -128,7 +128,8 @@ impl Sender {
         let voices = scenario.voices();
         let kit = Kit { video_slots: scenario.pictures, audio_slots: voices, ..scenario.receiver };
         let (mut client, offer) = Client::new(CLIENT, kit, now);
-        let config = RtcConfig::new().set_rtp_mode(true).set_ice_lite(true).clear_codecs().enable_opus(true, false).enable_vp8(true);
+        let config =
+            RtcConfig::new().set_rtp_mode(true).set_ice_lite(true).clear_codecs().enable_opus(true, kit.redundancy).enable_vp8(true);
         let mut rtc = config.enable_bwe(Some(Bitrate::from(INITIAL))).build(now);
         rtc.add_local_candidate(Candidate::host(SERVER, "udp").expect("an address"));
         let offer = SdpOffer::from_sdp_string(&offer).expect("an offer");
@@ -191,9 +192,15 @@ impl Sender {
         }
         if self.next_sound <= self.now {
             self.next_sound += Duration::from_millis(20);
+            let redundancy = payload::redundancy(self.rtc.codec_config().params());
             for (n, (mid, seq)) in self.voices.iter_mut().enumerate() {
-                let owner = PeerId(200 + n as u32);
-                sent.push((*mid, owner, Codec::Opus, *seq, *seq as u32 * 960, vec![payload::sound(Some(owner), *seq as u32, 80)]));
+                let (owner, number) = (PeerId(200 + n as u32), *seq as u32);
+                let (sound, before) = (payload::sound(Some(owner), number, 80), payload::sound(Some(owner), number - 1, 80));
+                let payload = match redundancy {
+                    Some((_, pt)) => payload::redundant(*pt, number * 960, Some(&((number - 1) * 960, before)), &sound),
+                    None => sound,
+                };
+                sent.push((*mid, owner, Codec::Opus, *seq, number * 960, vec![payload]));
                 *seq += 1;
             }
         }
@@ -204,7 +211,8 @@ impl Sender {
     }
 
     fn write(&mut self, (mid, owner): (Mid, PeerId), codec: Codec, (first, time): (u64, u32), packets: &[Vec<u8>]) {
-        let pt = self.rtc.codec_config().params().iter().find(|p| p.spec().codec == codec).expect("a codec").pt();
+        let params = self.rtc.codec_config().params().iter().find(|p| p.spec().codec == codec).expect("a codec");
+        let pt = params.red().unwrap_or(params.pt());
         if first == 1_000 {
             let source = Some((TrackId(owner.0), owner));
             self.client.told(&mid.to_string(), SlotState { source, first_timestamp: Some(time), reason: None });
