@@ -33,21 +33,10 @@ pub struct Scenario {
     /// So many pictures the receiver shows.
     pub pictures: usize,
     pub checks: &'static [Check],
-    /// Whether its bars are asserted.
-    pub strict: Strict,
     /// Whether str0m's own send path can be run with it: one receiver, and nothing happens but in its network.
     pub yardstick: bool,
     /// How many seeds, from 1.
     pub seeds: u64,
-}
-
-/// What is done about a bar that does not hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Strict {
-    /// The test fails.
-    Assert,
-    /// It is printed.
-    Report,
 }
 
 /// One thing that changes.
