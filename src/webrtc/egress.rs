@@ -22,7 +22,7 @@ use super::history::{History, Sent, TooSoon};
 use super::ledger::Ledger;
 use super::outbox::Outbox;
 use super::pacer::{Admission, Pacer};
-use super::repeats::Repeats;
+use super::repeats::{self, Repeats};
 use super::replay::{self, ReplayWindow};
 use super::report::{self, Epoch, Reports};
 use super::srtp::{Session, TAG_MAX};
@@ -307,20 +307,29 @@ impl Egress {
             Ok(None) => return,
             Err(TooSoon) => return self.counters.repeated_lately += 1,
         };
+        let copies = repeats::copies(self.estimator.estimate().loss, sent.repeated.is_some());
+        for _ in 0..copies {
+            self.repeat_once(SlotIndex(slot as u16), &sent, now);
+        }
+    }
+
+    /// One copy of it.
+    fn repeat_once(&mut self, slot: SlotIndex, sent: &Sent, now: Instant) {
         if !self.repeats.admit(sent.packet.payload.len() as u64, now) {
             return self.counters.repeated_enough += 1;
         }
         if !self.pacer.admit_repeat(now) {
-            return self.pacer.push_repeat(SlotIndex(slot as u16), sent, now);
+            return self.pacer.push_repeat(slot, sent.clone(), now);
         }
-        if self.seal_repeat(SlotIndex(slot as u16), &sent, now).is_some() {
+        if self.seal_repeat(slot, sent, now).is_some() {
             self.counters.rtx += 1;
         }
     }
 
-    /// A repetition is on its way for so long.
+    /// A repetition is on its way for so long. A quarter less than the round trip: that one is smoothed, ways tremble, and who asks again after a round trip
+    /// should not be told to ask once more.
     pub(super) fn again(&self) -> Duration {
-        self.rtt.unwrap_or(RTT_UNKNOWN).max(REPEAT_MIN)
+        (self.rtt.unwrap_or(RTT_UNKNOWN) * 3 / 4).max(REPEAT_MIN)
     }
 
     /// RFC 4588: the original sequence number, then the payload, on the stream for retransmissions. Returns the datagram's length.

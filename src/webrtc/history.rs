@@ -79,14 +79,14 @@ impl History {
         self.floor = self.highest.map_or(0, |h| h + 1);
     }
 
-    /// The packet for a NACK, unless it is too old. [`TooSoon`]: it was repeated within `again`, and its repetition is still on the way.
+    /// The packet for a NACK as it was found, with the time of its last repetition, unless it is too old. [`TooSoon`]: it was repeated within `again`, and its repetition is still on the way.
     pub fn repeat(&mut self, seq: u16, now: Instant, again: Duration) -> Result<Option<Sent>, TooSoon> {
         let Some(sent) = self.find(seq, now) else { return Ok(None) };
         if sent.repeated.is_some_and(|at| now.saturating_duration_since(at) < again) {
             return Err(TooSoon);
         }
-        sent.repeated = Some(now);
-        Ok(Some(sent.clone()))
+        let before = sent.repeated.replace(now);
+        Ok(Some(Sent { repeated: before, ..sent.clone() }))
     }
 
     /// The newest packet, if it is remembered.

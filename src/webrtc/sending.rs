@@ -34,10 +34,11 @@ impl Egress {
         Estimate { rtt: self.rtt.or(estimate.rtt), ..estimate }
     }
 
-    /// The estimate in bits a second, when it is worth telling.
+    /// What the way carries beside repetitions, in bits a second, when it is worth telling.
     pub fn poll_estimate(&mut self, now: Instant) -> Option<u64> {
         self.session.as_ref()?;
-        self.estimator.poll_estimate(now)
+        let repeated = self.repeats.share(self.estimator.estimate().loss);
+        self.estimator.poll_estimate(repeated, now)
     }
 
     /// The set of slots whose video was dropped on the way, and needs a keyframe, since the last call.

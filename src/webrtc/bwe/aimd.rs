@@ -104,11 +104,8 @@ impl Aimd {
         self.holds = false;
     }
 
-    /// Too much is lost: at most so much. `acked`: what the link carried, if it is known.
-    pub fn limit(&mut self, bps: u64, acked: Option<u64>, now: Instant) {
-        if let Some(acked) = acked {
-            self.capacity.add(acked as f64);
-        }
+    /// Too much is lost: at most so much. What came through says nothing of the link: it may lose as much of any rate.
+    pub fn limit(&mut self, bps: u64, now: Instant) {
         self.bps = clamp(self.bps.min(bps as f64));
         self.drained = None;
         (self.decreased, self.changed, self.holds) = (Some(now), Some(now), true);

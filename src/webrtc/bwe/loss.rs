@@ -25,7 +25,7 @@ const SUSPECT: f64 = 0.10;
 /// would have.
 const RUN_MAX: u32 = 6;
 /// Deviations that are put down to chance.
-const CHANCE: f64 = 1.0;
+const CHANCE: f64 = 2.0;
 /// If the two explanations of a loss differ by less in what they foretell, nothing can be decided.
 const CONTRAST: f64 = 0.05;
 /// Less was sent: below this share of the rate before.
@@ -125,8 +125,8 @@ impl Loss {
         let by_chance = CHANCE * (share * (1.0 - share) / f64::from(self.packets)).sqrt();
         (self.packets, self.lost, self.since) = (0, 0, Some(now));
         self.smoothed += (share - self.smoothed) * SMOOTHING;
-        if share < self.usual {
-            self.usual -= (self.usual - share) * FORGET;
+        if share + by_chance < self.usual {
+            self.usual -= (self.usual - share - by_chance) * FORGET;
         }
         let beyond = share - self.usual;
         let suspicious = beyond - by_chance > SUSPECT;
@@ -136,7 +136,9 @@ impl Loss {
                 return if stayed { Verdict::Restore(trial.estimate) } else { Verdict::Keep };
             }
             if !suspicious {
-                return Verdict::Keep;
+                // It went away although no less was sent: it had other reasons.
+                let lowered = (rates.sent as f64) < trial.sent as f64 * LOWERED;
+                return if lowered || rates.queued { Verdict::Keep } else { Verdict::Restore(trial.estimate) };
             }
             self.trial = Some(trial);
         } else if suspicious {
@@ -220,5 +222,30 @@ mod tests {
         let rates = Rates { estimate: 3_000_000, sent: 200_000, queued: false };
         assert_eq!(window(&mut l, &mut now, 20, rates), Verdict::Lower(240_000));
         assert_eq!(window(&mut l, &mut now, 20, Rates { sent: 150_000, ..rates }), Verdict::Restore(3_000_000));
+    }
+
+    #[test]
+    fn what_came_and_went_while_as_much_was_sent_was_not_ours() {
+        let (mut l, mut now) = (Loss::default(), Instant::now());
+        let rates = Rates { estimate: 3_000_000, sent: 1_000_000, queued: false };
+        assert_eq!(window(&mut l, &mut now, 30, rates), Verdict::Lower(1_050_000));
+        assert_eq!(window(&mut l, &mut now, 3, rates), Verdict::Restore(3_000_000));
+    }
+
+    #[test]
+    fn what_was_lost_in_a_long_queue_is_no_second_reason() {
+        let (mut l, now) = (Loss::default(), Instant::now());
+        let lost = |l: &mut Loss, sent| {
+            (0..100).for_each(|i| {
+                l.on_fate(&Fate { sent, bytes: 1_000, unnumbered: 0, probe: 0, arrived: (i % 2 == 0).then_some(SETTLE), recovered: false })
+            });
+        };
+        lost(&mut l, now);
+        l.on_overuse(true, now + SETTLE);
+        lost(&mut l, now + SETTLE / 2);
+        let rates = Rates { estimate: 500_000, sent: 500_000, queued: true };
+        assert_eq!(l.judge(rates, now + SETTLE * 4), Verdict::Keep, "it was sent before");
+        lost(&mut l, now + SETTLE * 2);
+        assert!(matches!(l.judge(rates, now + SETTLE * 4), Verdict::Lower(_)));
     }
 }

@@ -230,7 +230,7 @@ impl Estimator {
         self.silent_at = Some(now + if self.heard { SILENCE } else { DEAF_AFTER });
         match (paused, self.heard) {
             (true, _) => {}
-            (false, true) => self.aimd.limit(self.aimd.bps() * SILENCE_SHARE.0 / SILENCE_SHARE.1, None, now),
+            (false, true) => self.aimd.limit(self.aimd.bps() * SILENCE_SHARE.0 / SILENCE_SHARE.1, now),
             (false, false) => self.is_blind = true,
         }
     }
@@ -345,7 +345,7 @@ impl Estimator {
         let rates = Rates { estimate: self.aimd.bps(), sent, queued };
         match self.loss.judge(rates, now) {
             Verdict::Keep => {}
-            Verdict::Lower(bps) => self.aimd.limit(bps, acked, now),
+            Verdict::Lower(bps) => self.aimd.limit(bps, now),
             Verdict::Restore(bps) => self.aimd.set(bps.max(rates.estimate), now),
         }
     }
@@ -377,8 +377,9 @@ impl Estimator {
     }
 
     /// The estimate, when there is something to tell: the first one, one that fell, one that rose a little while ago.
-    pub fn poll_estimate(&mut self, now: Instant) -> Option<u64> {
-        let bps = self.bps();
+    /// Less `repeated`, a share of it that goes to repetitions.
+    pub fn poll_estimate(&mut self, repeated: f64, now: Instant) -> Option<u64> {
+        let bps = (self.bps() as f64 * (1.0 - repeated)) as u64;
         if let Some((told, at)) = self.told {
             let ratio = bps as f64 / told as f64;
             let crossed = self.wanted.is_some_and(|wanted| told < wanted && bps >= wanted);

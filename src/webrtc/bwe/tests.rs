@@ -175,7 +175,7 @@ impl World {
     fn send(&mut self, index: usize) {
         let (now, time) = (self.start + self.now, self.now);
         let flow = &mut self.flows[index];
-        if let Some(bps) = flow.estimator.poll_estimate(now) {
+        if let Some(bps) = flow.estimator.poll_estimate(0.0, now) {
             flow.allowed = bps;
             flow.pacer.set_estimate(bps, now);
         }
