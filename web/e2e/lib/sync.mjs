@@ -1,0 +1,92 @@
+/** A call whose lips and voices are measured: people with marks (`marks.mjs`), each received both through the server and directly (`direct.mjs`). */
+import assert from 'node:assert/strict';
+import { Person } from './browser.mjs';
+import { Direct } from './direct.mjs';
+import { differences, estimates, FLASH_WORKER, installConnections, installMarks, PITCHES, skews, watchBeeps, watchFlashes } from './marks.mjs';
+import { PALETTE } from './palette.mjs';
+import { median, until } from './until.mjs';
+
+/** Sound without a click first; and addresses that another page can use. */
+export const SYNC_FLAGS = ['--autoplay-policy=no-user-gesture-required', '--disable-features=WebRtcHideLocalIpsWithMdns'];
+
+/** What is seen and heard through the server may be so much farther apart, or nearer, than what came directly. */
+const SKEW_MS_MAX = 60;
+/** The browser's own estimate of its pairs jumps by tens on a busy machine, and has no reference: this is plainly apart. */
+const SAID_MS_MAX = 200;
+/** Browsers look at the reports once a second and move each stream by at most 80 ms at a time. */
+const SETTLE_MS = 8_000;
+const MARKS = 8;
+/** As small as a picture with two layers is, and its marks take few frames: two cores do all of this at once. */
+export const CAMERA = { width: 480, height: 270 };
+
+export class SyncCall {
+  #t;
+  #server;
+  #results = [];
+
+  constructor(t, server) {
+    this.#t = t;
+    this.#server = server;
+  }
+
+  /** Somebody with marks. Whoever only sends has a small window and receives no pictures: two cores have enough to do. */
+  async enter(browser, name, { viewport = { width: 240, height: 240 }, query = {} } = {}) {
+    const { url } = this.#server;
+    const person = await Person.open(browser, name, { origin: url, viewport });
+    await person.page.setBypassCSP(true);
+    await person.page.evaluateOnNewDocument(installMarks, { rgb: PALETTE[name], ...CAMERA, pitch: PITCHES[name] });
+    await person.page.evaluateOnNewDocument(installConnections);
+    await person.enter(url, 'sync', query);
+    return person;
+  }
+
+  /** From now on the marks are noted that come to `person`, and those of `senders` come directly too. */
+  async watch(person, senders) {
+    for (const { page } of senders) await page.evaluate(() => window.ninefold.room.setVisibleTracks([]));
+    await person.page.evaluate(watchFlashes, FLASH_WORKER);
+    await person.page.evaluate(watchBeeps, PITCHES);
+    for (const sender of senders) await Direct.connect(person, sender);
+  }
+
+  /** Waits until the received picture has the right number of lines. */
+  lines(person, label, isRight) {
+    const height = () => person.page.evaluate((label) => document.querySelector(`[role=group][aria-label="${label}"] video`)?.videoHeight ?? 0, label);
+    return until(async () => `${label} in other lines than ${await height()}`, async () => isRight(await height()));
+  }
+
+  /** Waits for marks of all these once the browser has settled; notes how far apart they are. */
+  async measure(person, names, what) {
+    const from = SETTLE_MS + (await person.page.evaluate(() => performance.now()));
+    const read = () => person.page.evaluate(() => ({ flashes: window.e2e.flashes, beeps: window.e2e.beeps }));
+    const pairs = (marks, who) => [skews(marks, who, from), skews(marks, `direct ${who}`, from)];
+    const tell = (marks) => `${MARKS} marks through the server and directly: ${names.map((who) => `${who} ${pairs(marks, who).map(({ length }) => length)}`)}`;
+    const marks = await until(async () => tell(await read()), async () => {
+      const marks = await read();
+      return names.every((who) => differences(...pairs(marks, who)).length >= MARKS) && marks;
+    }, 60_000);
+    const said = await this.#said(person);
+    for (const who of names) {
+      const [through, direct] = pairs(marks, who);
+      const list = differences(through, direct).map(({ ms }) => ms);
+      const middle = (skews) => Math.round(median(skews.map(({ ms }) => ms)));
+      const ms = Math.round(median(list));
+      this.#results.push({ what, who, ms });
+      this.#t.diagnostic(
+        `${what}: ${who}'s picture is ${ms} ms behind the sound (${list.map(Math.round).join(' ')}), by the page's clock ${middle(through)}, directly ${middle(direct)}; ${said.told}`,
+      );
+    }
+    assert.ok(said.isTogether, said.told);
+  }
+
+  /** What the browser says of its pairs, where it does. */
+  async #said(person) {
+    const pairs = await person.page.evaluate(estimates);
+    const told = `the browser says ${pairs.map(({ pair, ms }) => `pair ${pair}: ${Math.round(ms)}`).join(', ')}`;
+    return { told, isTogether: pairs.every(({ ms }) => Math.abs(ms) <= SAID_MS_MAX) };
+  }
+
+  assertTogether() {
+    const told = this.#results.map(({ what, who, ms }) => `${who}, ${what}: ${ms} ms`).join('; ');
+    assert.ok(this.#results.every(({ ms }) => Math.abs(ms) <= SKEW_MS_MAX), told);
+  }
+}
