@@ -1,4 +1,7 @@
-/** Lips and voices: three senders whose sound and picture carry the same marks, received through changes of source and of layer. */
+/**
+ * Lips and voices: three senders whose sound and picture carry the same marks, received through changes of source and of layer. In Chromium only: on a
+ * machine without a sound device Firefox lets no sound through a page's graph, and with its imitation of one not even the reference stays together.
+ */
 import { after, before, test } from 'node:test';
 import { launchChromium, part } from '../lib/browser.mjs';
 import { Server } from '../lib/server.mjs';
