@@ -11,6 +11,8 @@ export const SYNC_FLAGS = ['--autoplay-policy=no-user-gesture-required', '--disa
 
 /** What is seen and heard through the server may be so much farther apart, or nearer, than what came directly. */
 const SKEW_MS_MAX = 60;
+/** One measurement in a call may be beyond that: on calm machines 4 to 55 were seen. */
+const ONE_SKEW_MS_MAX = 120;
 /**
  * A machine is a clock as long as the marks of the direct way lie so near to each other. If they ever did not, browsers come back from that slowly, and
  * only what is plainly apart is a fault.
@@ -94,9 +96,12 @@ export class SyncCall {
 
   assertTogether() {
     for (const { what, who, ms, said, isSteady } of this.#results) {
-      assert.ok(Math.abs(ms) <= (isSteady ? SKEW_MS_MAX : UNSTEADY_SKEW_MS_MAX), `${what}, ${who}: ${ms} ms`);
+      assert.ok(Math.abs(ms) <= (isSteady ? ONE_SKEW_MS_MAX : UNSTEADY_SKEW_MS_MAX), `${what}, ${who}: ${ms} ms`);
       assert.ok(!isSteady || said.isTogether, `${what}: ${said.told}`);
     }
+    const typical = median(this.#results.map(({ ms }) => Math.abs(ms)));
+    this.#t.diagnostic(`the median of all is ${typical} ms apart (bar ${SKEW_MS_MAX})`);
+    assert.ok(!this.#isSteady || typical <= SKEW_MS_MAX, `${typical} ms`);
   }
 }
 
