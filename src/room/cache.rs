@@ -5,24 +5,22 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::limits::{CACHE_AGE_MAX, CACHE_BYTES_MAX};
-use crate::rtp::{Facts, Packet};
+use crate::rtp::{Facts, Layer, Packet};
 
 /// A packet, and what was found out about it.
 pub(super) type Kept = (Arc<Packet>, Facts);
 
-/// Packets in order, the first of them begins a keyframe. Empty until one comes, and again when it is too old or too large.
+/// Packets in order, the first of them begins a keyframe. Empty until one comes, and again when it is too old or too large. Those of upper layers
+/// are kept although they are not shown: who leaves them out has to know of them, or takes the numbers for lost and the layers for complete.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     packets: Vec<Kept>,
     bytes: usize,
     began: Option<Instant>,
-    /// The highest sequence number since the keyframe began, and how many packets came, those of upper spatial layers included.
-    highest: u64,
-    count: u64,
 }
 
 impl Cache {
-    /// A packet of the lowest encoding, in the order of arrival. Of several spatial layers only the lowest is kept.
+    /// A packet of the lowest encoding, in the order of arrival.
     pub(super) fn note(&mut self, packet: &Arc<Packet>, facts: &Facts, newest: bool, now: Instant) {
         if facts.keyframe && newest {
             self.clear();
@@ -34,31 +32,27 @@ impl Cache {
         if (at == 0 && !self.packets.is_empty()) || self.packets.get(at).is_some_and(|(other, _)| other.seq == packet.seq) {
             return;
         }
-        self.highest = self.highest.max(packet.seq);
-        self.count += 1;
         self.bytes += packet.payload.len();
         if now.saturating_duration_since(began) > CACHE_AGE_MAX || self.bytes > CACHE_BYTES_MAX {
             return self.clear();
         }
-        if facts.layer.spatial == 0 {
-            self.packets.insert(at, (packet.clone(), *facts));
-        }
+        self.packets.insert(at, (packet.clone(), *facts));
     }
 
     /// Forgets all.
     pub(super) fn clear(&mut self) {
         self.packets.clear();
-        (self.bytes, self.highest, self.count) = (0, 0, 0);
+        self.bytes = 0;
         self.began = None;
     }
 
-    /// The packets, and the bytes of those that are worth sending, if they are young enough and none is missing. Upper temporal layers would be
-    /// over before they are seen.
+    /// The packets, and the bytes of those that are worth sending, if they are young enough and none is missing. Only the lowest layer is:
+    /// upper ones of time would be over before they are seen.
     pub(super) fn pictures(&self, now: Instant) -> Option<(&[Kept], usize)> {
-        let (began, (first, _)) = (self.began?, self.packets.first()?);
+        let (began, (first, _), (last, _)) = (self.began?, self.packets.first()?, self.packets.last()?);
         let young = now.saturating_duration_since(began) <= CACHE_AGE_MAX;
-        let whole = self.highest - first.seq + 1 == self.count;
-        let base = self.packets.iter().filter(|(_, facts)| facts.layer.temporal == 0);
+        let whole = last.seq - first.seq + 1 == self.packets.len() as u64;
+        let base = self.packets.iter().filter(|(_, facts)| facts.layer == Layer::default());
         (young && whole).then(|| (&self.packets[..], base.map(|(packet, _)| packet.payload.len()).sum()))
     }
 }

@@ -296,6 +296,54 @@ fn a_newcomer_is_shown_what_is_kept() {
     assert!(goes_on[0].header.timestamp.wrapping_sub(last.timestamp) < 90_000);
 }
 
+/// A picture of two layers in space: the upper one refers to the lower one, in a keyframe or always as the format has it.
+fn vp9_picture(number: u64, now: Instant) -> [Packet; 2] {
+    let packet = |spatial: u64| {
+        let start: u8 = if number == 0 { 0xac } else { 0xec }; // I L B E, and P but in a keyframe
+        let payload = [start, number as u8, (spatial << 1 | spatial) as u8, number as u8, 0x82];
+        let extensions = Extensions::default();
+        let (seq, timestamp) = (100 + 2 * number + spatial, number as u32 * 3_000);
+        let codec = Codec::Vp9 { profile: 0 };
+        Packet {
+            seq,
+            timestamp,
+            marker: spatial == 1,
+            codec,
+            extensions,
+            payload: payload.as_slice().into(),
+            red: None,
+            received: now,
+            captured: now,
+        }
+    };
+    [packet(0), packet(1)]
+}
+
+#[test]
+fn a_newcomer_misses_nothing_of_layers_that_are_left_out() {
+    let mut stage = Stage::new(Filler::Conference);
+    let ada = stage.join(1, 0, 0);
+    let camera = stage.publish(ada, video_spec(1));
+    let join = |stage: &mut Stage, peer: PeerId| {
+        stage.tell(Input::Join { peer });
+        stage.tell(Input::AddSlots { peer, slots: vec![SlotSpec { kind: Kind::Video, codecs: vec![Codec::Vp9 { profile: 0 }] }] });
+        stage.tell(Input::Connected { peer });
+    };
+    join(&mut stage, PeerId(2));
+    for number in 0..8 {
+        for packet in vp9_picture(number, stage.now) {
+            stage.send(camera, 0, packet);
+        }
+        stage.wait(FRAME);
+    }
+    stage.outputs();
+    join(&mut stage, PeerId(3));
+    let kept = |output| if let Output::Replay(packets) = output { Some(packets) } else { None };
+    let replayed: Vec<u64> = stage.outputs().into_iter().filter_map(kept).flatten().map(|(forward, _)| forward.header.seq).collect();
+    assert_eq!(replayed.len(), 8, "the lower layer");
+    assert!(replayed.windows(2).all(|pair| pair[1] == pair[0] + 1), "and no hole: {replayed:?}");
+}
+
 #[test]
 fn a_thousand_newcomers_are_one_question() {
     let (mut stage, mut camera, _) = call(1);

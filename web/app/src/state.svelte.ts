@@ -8,6 +8,7 @@ import {
   type LocalTrack,
   type Participant,
   type Publishable,
+  type PublishOptions,
   type RemoteParticipant,
   type RemoteTrack,
   type Role,
@@ -85,7 +86,7 @@ const DEVICES_WAIT_MS = 3_000;
 const MESSAGES_MAX = 500;
 
 export class Session {
-  readonly room = new Room();
+  readonly room: Room;
   phase = $state<'before' | 'joining' | 'waiting' | 'in' | 'over'>('before');
   connection = $state<'well' | 'lost' | 'back'>('well');
   self = $state.raw<Person>();
@@ -107,7 +108,8 @@ export class Session {
   private nextMessage = 1;
   private connectionTimer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor() {
+  constructor(publishDefaults: PublishOptions = {}) {
+    this.room = new Room({ publishDefaults });
     this.follow();
     // A handle for debugging in the console, and for tests.
     Object.assign(window, { ninefold: { room: this.room } });

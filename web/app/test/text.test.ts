@@ -53,8 +53,10 @@ test('rooms', () => {
 });
 
 test('queries', () => {
-  expect(parseQuery('?name=Ada&autojoin=1&lang=en&tiles=4')).toEqual({ name: 'Ada', autojoin: true, lang: 'en', tiles: 4 });
-  expect(parseQuery('?tiles=0&name=')).toEqual({ name: undefined, autojoin: false, lang: undefined, tiles: undefined });
+  expect(parseQuery('?name=Ada&autojoin=1&lang=en&tiles=4')).toEqual({ name: 'Ada', autojoin: true, lang: 'en', tiles: 4, publish: {} });
+  expect(parseQuery('?tiles=0&name=')).toEqual({ name: undefined, autojoin: false, lang: undefined, tiles: undefined, publish: {} });
+  expect(parseQuery('?codec=vp9&layers=L3T3').publish).toEqual({ videoCodec: 'vp9', scalabilityMode: 'L3T3' });
+  expect(parseQuery('?codec=h263').publish).toEqual({});
 });
 
 test.each([

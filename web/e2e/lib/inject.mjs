@@ -17,7 +17,7 @@ export function installFront() {
   Object.defineProperty(document, 'hidden', { get: () => false });
 }
 
-/** `sources` gives `{ rgb, width, height, fps, busy }` for `camera` and `screen`. What is `busy` takes an encoder all the bits that it has. */
+/** `sources` gives `{ rgb, width, height, fps, busy }` for `camera` and `screen`. What is `busy` takes an encoder all the bits that it has; a share of it (`busy: 0.4`) that of them. */
 export function installSources(sources) {
   const devices = navigator.mediaDevices;
   if (!devices) return;
@@ -35,7 +35,7 @@ export function installSources(sources) {
     context.fillStyle = `rgb(${rgb.join(' ')})`;
     context.fillRect(0, 0, width, height);
     if (busy) {
-      scatter(context, width, height);
+      scatter(context, width, height * busy);
       context.fillRect(width * 0.3, height * 0.25, width * 0.4, height * 0.5);
     }
     // A bar that wanders along the edge: the picture changes, its middle keeps the colour.

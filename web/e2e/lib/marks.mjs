@@ -9,7 +9,7 @@
  */
 
 /** Multiples of the bandwidth of a block of 128 samples at 48 kHz, so that a block tells them apart. */
-export const PITCHES = { Ada: 750, Bo: 1500, Cy: 2250 };
+export const PITCHES = { Ada: 750, Bo: 1500, Cy: 2250, Dee: 3000 };
 
 /** The camera and the microphone are replaced; `rgb` is the picture's colour. */
 export function installMarks({ rgb, width, height, pitch }) {
@@ -70,7 +70,7 @@ export function installMarks({ rgb, width, height, pitch }) {
   navigator.mediaDevices.getUserMedia = async ({ audio, video }) => new MediaStream([...(audio ? [sound()] : []), ...(video ? [picture()] : [])]);
 }
 
-/** Keeps the peer connections. */
+/** Keeps the peer connections of the page; `PlainConnection` makes one that is not kept. */
 export function installConnections() {
   const connections = [];
   const Real = window.RTCPeerConnection;
@@ -80,44 +80,72 @@ export function installConnections() {
       connections.push(this);
     }
   };
-  Object.assign(window.e2e, { connections });
+  Object.assign(window.e2e, { connections, PlainConnection: Real });
 }
 
-/** Notes who flashes from now on: a list of `{ who, at }`, in milliseconds of the page's clock. */
-export function watchFlashes() {
-  const flashes = [];
-  const canvas = Object.assign(document.createElement('canvas'), { width: 8, height: 4 });
+/** Says of each picture whether its left is white. */
+function eye() {
+  const canvas = new OffscreenCanvas(8, 4);
   const context = canvas.getContext('2d', { willReadFrequently: true });
-
-  function isWhite(video) {
-    const { videoWidth, videoHeight } = video;
-    context.drawImage(video, videoWidth * 0.05, videoHeight * 0.2, videoWidth * 0.15, videoHeight * 0.6, 0, 0, 8, 4);
+  return (picture, width, height) => {
+    context.drawImage(picture, width * 0.05, height * 0.2, width * 0.15, height * 0.6, 0, 0, 8, 4);
     const { data } = context.getImageData(0, 0, 8, 4);
     return data.reduce((least, value, i) => (i % 4 === 3 ? least : Math.min(least, value)), 255) > 180;
+  };
+}
+
+/** In a worker: tells the time whenever a flash begins. */
+async function readFlashes(frames) {
+  const HOLE_US = 80_000;
+  const isWhite = eye();
+  const reader = frames.getReader();
+  for (let last; ; ) {
+    const { value: frame, done } = await reader.read();
+    if (done) return;
+    const now = performance.timeOrigin + performance.now();
+    const white = isWhite(frame, frame.displayWidth, frame.displayHeight);
+    // After a hole it is not known when it began.
+    const next = last && frame.timestamp - last.timestamp < HOLE_US;
+    if (white && next && !last.white) self.postMessage(now);
+    last = { white, timestamp: frame.timestamp };
+    frame.close();
+  }
+}
+
+/** For `watchFlashes`: what its worker does. */
+export const FLASH_WORKER = `${eye} ${readFlashes} self.onmessage = ({ data }) => readFlashes(data);`;
+
+/**
+ * Notes who flashes from now on: a list of `{ who, at }`, in milliseconds of the page's clock. Each frame is looked at when it leaves the decoder, since
+ * that is when it is due; what is then shown differs by up to half a frame, as the screen's beat falls. It happens in a thread of its own, since the
+ * page's may be busy.
+ */
+export function watchFlashes(code) {
+  const flashes = [];
+  const videos = () => [...document.querySelectorAll('[role=group] video')];
+  const trackOf = (video) => video.srcObject?.getVideoTracks()[0];
+  const labelOf = (video) => video?.closest('[role=group]').getAttribute('aria-label') ?? '';
+
+  function watch(track) {
+    const worker = new Worker(URL.createObjectURL(new Blob([code], { type: 'text/javascript' })));
+    worker.onmessage = ({ data }) => {
+      const who = labelOf(videos().find((video) => trackOf(video) === track));
+      flashes.push({ who, at: data - performance.timeOrigin });
+    };
+    const { readable } = new window.MediaStreamTrackProcessor({ track });
+    worker.postMessage(readable, [readable]);
   }
 
-  const before = new WeakMap();
-  function watch(video) {
-    video.requestVideoFrameCallback((_, { expectedDisplayTime, presentedFrames }) => {
-      const who = video.closest('[role=group]')?.getAttribute('aria-label') ?? '';
-      const white = video.videoWidth > 0 && isWhite(video);
-      const last = before.get(video);
-      const next = last?.who === who && last.presentedFrames + 1 === presentedFrames;
-      if (white && next && !last.white) flashes.push({ who, at: expectedDisplayTime });
-      before.set(video, { white, who, presentedFrames });
-      watch(video);
-    });
-  }
   const known = new WeakSet();
-  const look = () => {
-    for (const video of document.querySelectorAll('[role=group] video')) {
-      if (known.has(video)) continue;
-      known.add(video);
-      watch(video);
+  // A tile may be given another stream, of which nobody tells.
+  setInterval(() => {
+    for (const video of videos()) {
+      const track = trackOf(video);
+      if (!track || known.has(track) || labelOf(video) === 'You') continue;
+      known.add(track);
+      watch(track);
     }
-  };
-  new MutationObserver(look).observe(document, { subtree: true, childList: true });
-  look();
+  }, 200);
   Object.assign(window.e2e, { flashes });
 }
 
@@ -143,19 +171,20 @@ export async function watchBeeps(pitches) {
   });`;
   const audio = new AudioContext({ sampleRate: 48_000 });
   await audio.audioWorklet.addModule(URL.createObjectURL(new Blob([worklet], { type: 'text/javascript' })));
-  for (const connection of window.e2e.connections) {
+  /** Listens to all sounds of a connection; `labels` says what somebody's marks are noted under there, if not under the name. */
+  function listen(connection, labels = {}) {
     for (const { track } of connection.getReceivers()) {
       if (track.kind !== 'audio') continue;
       const node = new AudioWorkletNode(audio, 'beeps', { processorOptions: pitches });
       audio.createMediaStreamSource(new MediaStream([track])).connect(node);
       node.port.onmessage = ({ data: { who, time } }) => {
         const { contextTime, performanceTime } = audio.getOutputTimestamp();
-        beeps.push({ who, at: performanceTime + (time - contextTime) * 1000 });
+        beeps.push({ who: labels[who] ?? who, at: performanceTime + (time - contextTime) * 1000 });
       };
     }
   }
-
-  Object.assign(window.e2e, { beeps });
+  for (const connection of window.e2e.connections) listen(connection);
+  Object.assign(window.e2e, { beeps, listen });
 }
 
 /** What the browser itself says: by number of the pair, how many milliseconds the picture is behind the sound. */
@@ -171,12 +200,25 @@ export async function estimates() {
   return sound.flatMap((heard, pair) => (heard && sight[pair] ? [{ pair, ms: heard - sight[pair] }] : []));
 }
 
-/** How long after each beep of `who` its flash was seen, in ms, for marks between `from` and `to` of the page's clock. */
-export function skews({ flashes, beeps }, who, from, to = Infinity) {
+/** How long after each beep of `who` its flash was seen, in ms, for marks from `from` of the page's clock on: a list of `{ at, ms }`. */
+export function skews({ flashes, beeps }, who, from) {
   const heard = beeps.filter((beep) => beep.who === who);
-  const seen = flashes.filter(({ who: label, at }) => label === who && at >= from && at <= to);
+  const seen = flashes.filter((flash) => flash.who === who && flash.at >= from);
   return seen.flatMap(({ at }) => {
-    const nearest = heard.map((beep) => at - beep.at).sort((a, b) => Math.abs(a) - Math.abs(b))[0];
-    return nearest !== undefined && Math.abs(nearest) < 500 ? [nearest] : [];
+    const beep = nearest(heard, at);
+    return beep ? [{ at, ms: at - beep.at }] : [];
   });
+}
+
+/** The same as differences to a reference, for the marks that were seen and heard in both. */
+export function differences(list, reference) {
+  return list.flatMap(({ at, ms }) => {
+    const same = nearest(reference, at);
+    return same ? [{ at, ms: ms - same.ms }] : [];
+  });
+}
+
+/** Marks come once a second. */
+function nearest(list, at) {
+  return list.filter((other) => Math.abs(other.at - at) < 500).sort((a, b) => Math.abs(a.at - at) - Math.abs(b.at - at))[0];
 }

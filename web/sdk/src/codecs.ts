@@ -1,12 +1,15 @@
+import type { VideoCodec } from './protocol.gen.ts';
+
 type Codec = Pick<RTCRtpCodec, 'mimeType' | 'sdpFmtpLine'>;
 
 /**
  * What may be sent. The answer lists the room's codec first, and a browser sends the first one that both have: VP8 unless the room was made
- * otherwise. A browser that cannot be asked for layers (`canLayer`) makes wrong sizes of simulcast in other codecs, so it offers VP8 only.
+ * otherwise. With `only` it is that one whatever the room prefers, if the browser has it.
  */
-export function sendCodecs<T extends Codec>(kind: 'audio' | 'video', capabilities: T[], canLayer = true): T[] {
-  if (kind === 'audio') return receiveCodecs(kind, capabilities);
-  return canLayer ? receiveCodecs(kind, capabilities) : pick(capabilities, ['video/vp8', 'video/rtx']);
+export function sendCodecs<T extends Codec>(kind: 'audio' | 'video', capabilities: T[], { only }: { only?: VideoCodec | undefined } = {}): T[] {
+  const all = receiveCodecs(kind, capabilities);
+  const some = pick(all, [`video/${only}`, 'video/rtx']);
+  return some.some((codec) => !isRepair(codec)) ? some : all;
 }
 
 /**
@@ -20,6 +23,10 @@ export function receiveCodecs<T extends Codec>(kind: 'audio' | 'video', capabili
 
 function pick<T extends Codec>(capabilities: T[], mimeTypes: string[]): T[] {
   return mimeTypes.flatMap((wanted) => capabilities.filter(({ mimeType }) => mimeType.toLowerCase() === wanted));
+}
+
+function isRepair({ mimeType }: Codec): boolean {
+  return mimeType.toLowerCase() === 'video/rtx';
 }
 
 function isCommonProfile({ mimeType, sdpFmtpLine = '' }: Codec): boolean {

@@ -10,6 +10,8 @@
 import { receiveCodecs, sendCodecs } from './codecs.ts';
 import { decodeData, encodeData } from './data.ts';
 import { Emitter } from './emitter.ts';
+import { encodingsOf, plainEncodingsOf } from './encodings.ts';
+import type { PublishOptions } from './options.ts';
 import type { PublishedSection, Source } from './protocol.gen.ts';
 import { TrackSender } from './sender.ts';
 import { kindOf, type LocalTrack } from './track.ts';
@@ -49,22 +51,6 @@ export interface MediaEvents {
   failed: [];
 }
 
-/** Lowest first. The bitrates are those at which VP8 looks good at 180, 360 and 720 lines. */
-const CAMERA_ENCODINGS: RTCRtpEncodingParameters[] = [
-  { rid: 'q', scaleResolutionDownBy: 4, maxBitrate: 160_000 },
-  { rid: 'h', scaleResolutionDownBy: 2, maxBitrate: 450_000 },
-  { rid: 'f', scaleResolutionDownBy: 1, maxBitrate: 1_700_000 },
-];
-
-/**
- * Readable text needs all of the resolution, seldom all of the frames; whoever sees it small, or has little bandwidth, gets half and few. Without
- * layers in time: a limit of five frames a second would leave two of them.
- */
-const SCREEN_ENCODINGS: RTCRtpEncodingParameters[] = [
-  { rid: 'h', scaleResolutionDownBy: 2, maxBitrate: 500_000, maxFramerate: 5 },
-  { rid: 'f', scaleResolutionDownBy: 1, maxBitrate: 2_500_000, maxFramerate: 15 },
-];
-
 /** The list that goes with an offer: which section carries what. One that is not in use is left out. */
 export function publishedSections(sections: Iterable<Pick<SendSection, 'source' | 'transceiver' | 'muted'>>): PublishedSection[] {
   return [...sections].flatMap(({ source, transceiver: { mid, direction }, muted }) =>
@@ -78,11 +64,13 @@ export class Media extends Emitter<MediaEvents> {
   readonly receives: ReceiveSection[] = [];
   private readonly channels: { reliable: RTCDataChannel; lossy: RTCDataChannel };
   private readonly local: (source: Source) => LocalTrack;
+  private readonly publish: PublishOptions;
 
-  /** `sources` have sections from the first offer on; `local` gives what a source's section carries. */
-  constructor(options: { sources: Source[]; slots: SlotCounts; local: (source: Source) => LocalTrack }) {
+  /** `sources` have sections from the first offer on; `local` gives what a source's section carries; `publish` says how pictures are sent. */
+  constructor(options: { sources: Source[]; slots: SlotCounts; local: (source: Source) => LocalTrack; publish?: PublishOptions }) {
     super();
     this.local = options.local;
+    this.publish = options.publish ?? {};
     for (const source of options.sources) this.addSend(source);
     for (let i = 0; i < options.slots.audio; i++) this.addReceive('audio');
     for (let i = 0; i < options.slots.video; i++) this.addReceive('video');
@@ -148,22 +136,43 @@ export class Media extends Emitter<MediaEvents> {
 
   private addSend(source: Source): SendSection {
     const kind = kindOf(source);
-    const transceiver = kind === 'audio' ? this.pc.addTransceiver(kind, { direction: 'sendonly' }) : this.addVideo(source);
-    const canLayer = kind === 'audio' || isLayered(transceiver);
-    transceiver.setCodecPreferences(sendCodecs(kind, RTCRtpSender.getCapabilities(kind)?.codecs ?? [], canLayer));
+    const transceiver = kind === 'audio' ? this.addSound() : this.addPicture(source);
     const section = { source, transceiver, local: this.local(source), sender: new TrackSender(transceiver.sender, kind), muted: true, inUse: true };
     this.sends.push(section);
     return section;
   }
 
-  /** With layers in time, where the browser knows how to be asked for them: three of a camera, so that the server may halve the frame rate. */
-  private addVideo(source: Source): RTCRtpTransceiver {
-    const [encodings, scalabilityMode] = source === 'camera' ? [CAMERA_ENCODINGS, 'L1T3'] : [SCREEN_ENCODINGS, 'L1T1'];
-    try {
-      return this.pc.addTransceiver('video', { direction: 'sendonly', sendEncodings: encodings.map((encoding) => ({ ...encoding, scalabilityMode })) });
-    } catch {
-      return this.pc.addTransceiver('video', { direction: 'sendonly', sendEncodings: encodings });
+  private addSound(): RTCRtpTransceiver {
+    const transceiver = this.pc.addTransceiver('audio', { direction: 'sendonly' });
+    transceiver.setCodecPreferences(sendCodecs('audio', RTCRtpSender.getCapabilities('audio')?.codecs ?? []));
+    return transceiver;
+  }
+
+  private addPicture(source: Source): RTCRtpTransceiver {
+    const [wanted, plain] = [encodingsOf(source, this.publish), plainEncodingsOf(source)];
+    let transceiver = this.tryVideo(wanted) ?? this.addVideo(plain);
+    if (!isLayered(transceiver) && wanted.length < plain.length) {
+      // One encoding without layers would be one size for everybody. This section was in no offer yet, and will be in none.
+      transceiver.stop();
+      transceiver = this.addVideo(plain);
     }
+    // A browser that cannot be asked for layers makes wrong sizes of simulcast in other codecs.
+    const only = isLayered(transceiver) ? this.publish.videoCodec : 'vp8';
+    transceiver.setCodecPreferences(sendCodecs('video', RTCRtpSender.getCapabilities('video')?.codecs ?? [], { only }));
+    return transceiver;
+  }
+
+  /** Undefined: the browser refuses these encodings. */
+  private tryVideo(sendEncodings: RTCRtpEncodingParameters[]): RTCRtpTransceiver | undefined {
+    try {
+      return this.addVideo(sendEncodings);
+    } catch {
+      return undefined;
+    }
+  }
+
+  private addVideo(sendEncodings: RTCRtpEncodingParameters[]): RTCRtpTransceiver {
+    return this.pc.addTransceiver('video', { direction: 'sendonly', sendEncodings });
   }
 
   private addReceive(kind: 'audio' | 'video'): void {

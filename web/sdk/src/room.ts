@@ -2,7 +2,7 @@ import { AudioPlayback } from './audio.ts';
 import { Emitter } from './emitter.ts';
 import type { ConnectionState, RoomEvents, Trouble } from './events.ts';
 import { DEFAULT_SLOTS } from './media.ts';
-import type { ConnectOptions, RoomLayers, RoomOptions } from './options.ts';
+import type { ConnectOptions, PublishOptions, RoomLayers, RoomOptions } from './options.ts';
 import { LocalParticipant, type Participant, type RemoteParticipant } from './participant.ts';
 import type { LeaveReason, Publishable, RoomMode, Settings, Slot, Waiting } from './protocol.gen.ts';
 import { Publisher } from './publisher.ts';
@@ -57,6 +57,7 @@ export class Room extends Emitter<RoomEvents> {
     wanted: (track) => this.wantedOf(track),
     send: (slots) => this.publisher.request({ type: 'wishes', slots }),
   });
+  private readonly publishDefaults: PublishOptions;
   private asking: Promise<RoomLayers> | undefined;
   private readonly page = new PageWatch({
     leave: () => this.disconnect(),
@@ -66,8 +67,9 @@ export class Room extends Emitter<RoomEvents> {
     networkDoubted: () => this.probe(),
   });
 
-  constructor({ adaptiveStream = true }: RoomOptions = {}) {
+  constructor({ adaptiveStream = true, publishDefaults = {} }: RoomOptions = {}) {
     super();
+    this.publishDefaults = publishDefaults;
     this.roster = new Roster(new LocalParticipant(this.publisher), this, this.publisher, {
       adaptive: adaptiveStream,
       handlePublished: (track) => {
@@ -264,7 +266,7 @@ export class Room extends Emitter<RoomEvents> {
       ...options,
       token,
       policy: options.reconnectPolicy ?? DEFAULT_RECONNECT_POLICY,
-      media: { sources, slots: options.slots ?? DEFAULT_SLOTS, local: this.publisher.local },
+      media: { sources, slots: options.slots ?? DEFAULT_SLOTS, local: this.publisher.local, publish: this.publishDefaults },
     }));
     this.listen(visit);
     try {

@@ -70,6 +70,7 @@ class FakeTransceiver {
   direction: RTCRtpTransceiverDirection;
   sender: FakeSender;
   receiver: { track: FakeTrack };
+  stopped = false;
 
   constructor(kind: 'audio' | 'video', direction: RTCRtpTransceiverDirection, encodings: RTCRtpEncodingParameters[] | undefined) {
     this.direction = direction;
@@ -78,10 +79,16 @@ class FakeTransceiver {
   }
 
   setCodecPreferences(): void {}
+
+  stop(): void {
+    this.stopped = true;
+  }
 }
 
 export class FakePeerConnection extends EventTarget {
   static all: FakePeerConnection[] = [];
+  /** Whether it takes the wish for layers in one encoding. */
+  static knowsLayers = true;
   transceivers: FakeTransceiver[] = [];
   connectionState = 'new';
   iceConnectionState = 'new';
@@ -100,7 +107,8 @@ export class FakePeerConnection extends EventTarget {
   }
 
   addTransceiver(kind: 'audio' | 'video', { direction = 'sendrecv', sendEncodings }: RTCRtpTransceiverInit): FakeTransceiver {
-    const transceiver = new FakeTransceiver(kind, direction, sendEncodings);
+    const known = FakePeerConnection.knowsLayers ? sendEncodings : sendEncodings?.map(({ rid = '' }) => ({ rid }));
+    const transceiver = new FakeTransceiver(kind, direction, known);
     this.transceivers.push(transceiver);
     return transceiver;
   }

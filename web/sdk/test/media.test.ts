@@ -1,8 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import { receiveCodecs, sendCodecs } from '../src/codecs.ts';
 import { DATA_BYTES_MAX, decodeData, encodeData } from '../src/data.ts';
-import { publishedSections } from '../src/media.ts';
+import { encodingsOf, type Encoding } from '../src/encodings.ts';
+import { Media, publishedSections } from '../src/media.ts';
+import type { PublishOptions } from '../src/options.ts';
+import { LocalTrack } from '../src/track.ts';
 import { socketUrl } from '../src/visit.ts';
+import { FakePeerConnection, installBrowser } from './fake-browser.ts';
 
 function section(source: 'camera' | 'screen', mid: string | null, direction: RTCRtpTransceiverDirection, muted = false) {
   return { source, muted, transceiver: { mid, direction } as RTCRtpTransceiver };
@@ -37,9 +41,10 @@ describe('codecs', () => {
   ];
   const names = (codecs: { mimeType: string }[]) => codecs.map(({ mimeType }) => mimeType);
 
-  test('VP8 is sent first, and alone where layers cannot be asked for', () => {
+  test('VP8 is sent first; what is asked for alone, where the browser has it', () => {
     expect(names(sendCodecs('video', video))).toEqual(['video/VP8', 'video/VP9', 'video/H264', 'video/AV1', 'video/rtx']);
-    expect(names(sendCodecs('video', video, false))).toEqual(['video/VP8', 'video/rtx']);
+    expect(names(sendCodecs('video', video, { only: 'av1' }))).toEqual(['video/AV1', 'video/rtx']);
+    expect(names(sendCodecs('video', video.slice(-3), { only: 'vp9' }))).toEqual(['video/VP8']);
   });
 
   test('every common codec is received, VP8 preferred, no error correction', () => {
@@ -51,6 +56,38 @@ describe('codecs', () => {
     expect(names(sendCodecs('audio', audio))).toEqual(['audio/red', 'audio/opus']);
     expect(names(receiveCodecs('audio', audio))).toEqual(['audio/red', 'audio/opus']);
     expect(names(sendCodecs('audio', audio.slice(0, 2)))).toEqual(['audio/opus']);
+  });
+});
+
+describe('encodings', () => {
+  const short = (encodings: Encoding[]) => encodings.map(({ rid, scalabilityMode, maxBitrate }) => [rid, scalabilityMode, maxBitrate]);
+
+  test('of a camera are three with layers in time, of a screen two without', () => {
+    expect(short(encodingsOf('camera'))).toEqual([['q', 'L1T3', 160_000], ['h', 'L1T3', 450_000], ['f', 'L1T3', 1_700_000]]);
+    expect(short(encodingsOf('screen'))).toEqual([['h', 'L1T1', 500_000], ['f', 'L1T1', 2_500_000]]);
+    expect(short(encodingsOf('camera', { videoCodec: 'h264', scalabilityMode: 'L1T2' })).map(([, mode]) => mode)).toEqual(['L1T2', 'L1T2', 'L1T2']);
+  });
+
+  test('are one with layers in it, in a codec that has them or where they are asked for', () => {
+    expect(short(encodingsOf('camera', { videoCodec: 'vp9' }))).toEqual([[undefined, 'L3T3_KEY', 1_700_000]]);
+    expect(short(encodingsOf('camera', { videoCodec: 'av1', scalabilityMode: 'L1T3' }))).toEqual([[undefined, 'L1T3', 1_700_000]]);
+    expect(short(encodingsOf('screen', { scalabilityMode: 'L2T1' }))).toEqual([[undefined, 'L2T1', 2_500_000]]);
+  });
+});
+
+describe('sections that send pictures', () => {
+  const offered = (publish: PublishOptions) => {
+    installBrowser();
+    new Media({ sources: ['camera'], slots: { audio: 0, video: 0 }, local: () => new LocalTrack(), publish });
+    return FakePeerConnection.all.at(-1)?.transceivers.filter(({ stopped }) => !stopped).map(({ sender }) => sender.getParameters().encodings.length);
+  };
+
+  test('have one encoding where the browser knows layers, and several where it does not', () => {
+    expect(offered({ videoCodec: 'vp9' })).toEqual([1]);
+    FakePeerConnection.knowsLayers = false;
+    expect(offered({ videoCodec: 'vp9' })).toEqual([3]);
+    expect(offered({})).toEqual([3]);
+    FakePeerConnection.knowsLayers = true;
   });
 });
 

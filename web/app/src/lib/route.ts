@@ -1,3 +1,5 @@
+import type { PublishOptions, VideoCodec } from '@ninefold/client';
+
 /** Which page an address asks for. */
 export type Route =
   | { page: 'home' }
@@ -35,7 +37,11 @@ export interface Query {
   lang: string | undefined;
   /** At most so many tiles a page. */
   tiles: number | undefined;
+  /** How one's own pictures are sent: `codec` and `layers`, as `vp9` and `L3T3_KEY`. */
+  publish: PublishOptions;
 }
+
+const CODECS: VideoCodec[] = ['vp8', 'vp9', 'h264', 'av1'];
 
 export function parseQuery(search: string): Query {
   const query = new URLSearchParams(search);
@@ -45,7 +51,13 @@ export function parseQuery(search: string): Query {
     autojoin: query.get('autojoin') === '1',
     lang: query.get('lang') ?? undefined,
     tiles: Number.isInteger(tiles) && tiles >= 1 ? tiles : undefined,
+    publish: parsePublish(query.get('codec'), query.get('layers')),
   };
+}
+
+function parsePublish(codec: string | null, layers: string | null): PublishOptions {
+  const videoCodec = CODECS.find((known) => known === codec);
+  return { ...(videoCodec && { videoCodec }), ...(layers && { scalabilityMode: layers }) };
 }
 
 function decode(text: string): string | undefined {
