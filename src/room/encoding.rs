@@ -84,7 +84,7 @@ impl Encoding {
 
     /// What was found out about a packet.
     pub(super) fn learn(&mut self, facts: &Facts, payload: usize, now: Instant) {
-        self.meter.count(facts.layer, payload, now);
+        self.meter.count(facts, payload, now);
         if let Some(size) = facts.size {
             self.sizes[usize::from(facts.layer.spatial).min(LAYERS - 1)] = Some(size);
         }

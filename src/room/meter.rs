@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::rtp::Layer;
+use crate::rtp::{Facts, Layer};
 
 /// Spatial and temporal layers that are told apart.
 pub(super) const LAYERS: usize = 3;
@@ -14,19 +14,22 @@ const LEAST: Duration = Duration::from_millis(500);
 /// What a datagram has beside its payload: RTP header with one source, extensions, tag, UDP and IP.
 const OVERHEAD: u64 = 16 + 12 + 16 + 28;
 
+/// By layer what one gets who has it, with all that it needs.
 type Bytes = [[u64; LAYERS]; LAYERS];
+/// Layers of which something came.
+type Seen = [[bool; LAYERS]; LAYERS];
 
 /// Bits a second by layer.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Meter {
-    buckets: [Bytes; BUCKETS],
+    buckets: [(Bytes, Seen); BUCKETS],
     /// Where the present bucket is, and when it began.
     at: usize,
     began: Option<Instant>,
     /// When measuring began, if that is not longer ago than all buckets.
     since: Option<Instant>,
     /// The last that was measured; stays while nothing comes.
-    rates: Option<Bytes>,
+    rates: Option<(Bytes, Seen)>,
     /// Over the time of all buckets.
     settled: bool,
 }
@@ -37,15 +40,19 @@ impl Meter {
         *self = Meter { rates: self.rates, settled: self.settled, ..Meter::default() };
     }
 
-    /// A packet of a layer with so many bytes of payload.
+    /// A packet with so many bytes of payload.
     #[inline]
-    pub(super) fn count(&mut self, layer: Layer, payload: usize, now: Instant) {
+    pub(super) fn count(&mut self, facts: &Facts, payload: usize, now: Instant) {
         let began = *self.began.get_or_insert(now);
         if now >= began + BUCKET {
             self.turn(began, now);
         }
-        let (spatial, temporal) = (usize::from(layer.spatial).min(LAYERS - 1), usize::from(layer.temporal).min(LAYERS - 1));
-        self.buckets[self.at][spatial][temporal] += payload as u64 + OVERHEAD;
+        let (bytes, seen) = &mut self.buckets[self.at];
+        for (layer, bytes) in layers().zip(bytes.iter_mut().flatten()) {
+            *bytes += if facts.serves(layer) { payload as u64 + OVERHEAD } else { 0 };
+        }
+        let Layer { spatial, temporal } = facts.layer.min_each(Layer::MAX);
+        seen[usize::from(spatial)][usize::from(temporal)] = true;
     }
 
     /// A bucket is full: measures, and begins the next.
@@ -58,48 +65,51 @@ impl Meter {
         let since = *self.since.get_or_insert(began);
         let measured = (now - since).min(BUCKET * BUCKETS as u32);
         if measured >= LEAST {
-            let mut rates = Bytes::default();
-            for (spatial, rates) in rates.iter_mut().enumerate() {
-                for (temporal, rate) in rates.iter_mut().enumerate() {
-                    let bytes: u64 = self.buckets.iter().map(|bucket| bucket[spatial][temporal]).sum();
-                    *rate = (bytes as f64 * 8.0 / measured.as_secs_f64()) as u64;
-                }
+            let (mut rates, mut seen) = (Bytes::default(), Seen::default());
+            for (bytes, came) in &self.buckets {
+                rates.iter_mut().flatten().zip(bytes.iter().flatten()).for_each(|(sum, bytes)| *sum += bytes);
+                seen.iter_mut().flatten().zip(came.iter().flatten()).for_each(|(seen, came)| *seen |= came);
             }
+            rates.iter_mut().flatten().for_each(|rate| *rate = (*rate as f64 * 8.0 / measured.as_secs_f64()) as u64);
             // An encoder that begins again begins with a keyframe, and pays for it with small frames: what it took before is the better guess until
             // both are in the measure.
             let settled = measured == BUCKET * BUCKETS as u32;
             if settled || !self.settled {
-                (self.rates, self.settled) = (Some(rates), settled);
+                (self.rates, self.settled) = (Some((rates, seen)), settled);
             }
         }
         let mut next = began;
         while now >= next + BUCKET {
             next += BUCKET;
             self.at = (self.at + 1) % BUCKETS;
-            self.buckets[self.at] = Bytes::default();
+            self.buckets[self.at] = Default::default();
         }
         self.began = Some(next);
     }
 
-    /// What a layer takes together with those below it, in bits a second; `None`: not measured yet.
+    /// What a layer takes with all that it needs, in bits a second; `None`: not measured yet.
     pub(super) fn rate(&self, layer: Layer) -> Option<u64> {
-        let rates = self.rates.as_ref()?;
-        let spatial = rates.iter().take(usize::from(layer.spatial) + 1);
-        Some(spatial.map(|rates| rates.iter().take(usize::from(layer.temporal) + 1).sum::<u64>()).sum())
+        let (rates, _) = self.rates.as_ref()?;
+        let Layer { spatial, temporal } = layer.min_each(Layer::MAX);
+        Some(rates[usize::from(spatial)][usize::from(temporal)])
     }
 
-    /// The highest layer that takes something.
+    /// The highest layer of which something comes.
     pub(super) fn highest(&self) -> Option<Layer> {
-        let rates = self.rates.as_ref()?;
-        let spatial = rates.iter().rposition(|rates| rates.iter().any(|rate| *rate > 0))?;
-        let temporal = rates.iter().filter_map(|rates| rates.iter().rposition(|rate| *rate > 0)).max()?;
-        Some(Layer { spatial: spatial as u8, temporal: temporal as u8 })
+        let (_, seen) = self.rates.as_ref()?;
+        layers().zip(seen.iter().flatten()).filter(|(_, seen)| **seen).map(|(layer, _)| layer).reduce(Layer::max_each)
     }
+}
+
+/// All of them, in the order of [`Bytes`].
+fn layers() -> impl Iterator<Item = Layer> {
+    (0..LAYERS as u8).flat_map(|spatial| (0..LAYERS as u8).map(move |temporal| Layer { spatial, temporal }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rtp::{Serving, Targets};
 
     fn layer(spatial: u8, temporal: u8) -> Layer {
         Layer { spatial, temporal }
@@ -109,7 +119,7 @@ mod tests {
     fn feed(meter: &mut Meter, now: &mut Instant, seconds: f64, bytes: usize) {
         let frames = (seconds * 30.0) as usize;
         for frame in 0..frames {
-            meter.count(layer(0, [0, 2, 1, 2][frame % 4]), bytes, *now);
+            meter.count(&Facts { layer: layer(0, [0, 2, 1, 2][frame % 4]), ..Facts::default() }, bytes, *now);
             *now += Duration::from_micros(33_333);
         }
     }
@@ -160,5 +170,23 @@ mod tests {
         }
         feed(&mut meter, &mut now, 2.5, 800);
         assert!(meter.rate(layer(0, 2)).unwrap() < before);
+    }
+
+    #[test]
+    fn who_has_one_layer_in_space_pays_for_that_one() {
+        let (mut meter, mut now) = (Meter::default(), Instant::now());
+        let serving = Serving::new([(0, (0, 0)), (1, (1, 0)), (2, (2, 0))].into_iter());
+        for frame in 0..100 {
+            for spatial in 0..3 {
+                // L3T1_KEY: a keyframe's layers refer to each other, the others to their own.
+                let present = if frame == 0 { 0b111 << spatial & 0b111 } else { 1 << spatial };
+                let targets = Some(Targets { present, serving, ..Targets::default() });
+                meter.count(&Facts { layer: layer(spatial, 0), targets, ..Facts::default() }, 1_000 << spatial, now);
+            }
+            now += Duration::from_millis(40);
+        }
+        let rates: Vec<u64> = (0..3).map(|spatial| meter.rate(layer(spatial, 2)).unwrap() / 25 / 8).collect();
+        assert!(rates.iter().zip([1_000, 2_000, 4_000]).all(|(rate, bytes)| (bytes..bytes + 150).contains(rate)), "{rates:?}");
+        assert_eq!(meter.highest(), Some(layer(2, 0)));
     }
 }

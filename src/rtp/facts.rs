@@ -84,6 +84,16 @@ pub struct Facts {
     pub descriptor: Option<Descriptor>,
 }
 
+impl Facts {
+    /// Whether one who has this layer gets the frame. Decode targets say it where they are known: of L3T3_KEY one gets a single spatial layer.
+    pub fn serves(&self, layer: Layer) -> bool {
+        match &self.targets {
+            Some(targets) => targets.serving.get(layer).is_some_and(|target| target.is_in(targets.present)),
+            None => self.layer.within(layer),
+        }
+    }
+}
+
 /// A picture id as it came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PictureId {

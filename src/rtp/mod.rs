@@ -34,4 +34,4 @@ pub use reader::Reader;
 pub use red::Red;
 pub use rewrite::{Refused, Rewriter, Rewritten, Starts};
 pub use select::{Choice, Selector};
-pub use targets::Targets;
+pub use targets::{Serving, Targets};

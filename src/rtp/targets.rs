@@ -57,7 +57,7 @@ impl Serving {
     }
 
     /// `targets` are the targets that are filled, with their layers as the structure tells them, unclamped.
-    pub(super) fn new(targets: impl Iterator<Item = (u8, (u8, u8))> + Clone) -> Serving {
+    pub fn new(targets: impl Iterator<Item = (u8, (u8, u8))> + Clone) -> Serving {
         let mut serving = Serving::default();
         for limit in Self::layers() {
             let best =
