@@ -291,6 +291,10 @@ impl Frames {
             if behind < u64::BITS {
                 self.sent |= u64::from(goes) << behind;
             }
+            if !goes {
+                // Something that went out or will may refer to it. A keyframe too many is better than a picture that cannot be decoded.
+                self.intact &= !(targets.present & !targets.discardable);
+            }
             return;
         }
         let before = self.sent_before(number);
@@ -358,5 +362,16 @@ mod tests {
         assert_eq!(selector.rules.len(), RULES_MAX);
         assert_eq!(selector.choose(&Facts::default(), &packet(Codec::Vp8, 3, 0, &[1])), Choice::Skip, "forgotten");
         assert!(selector.choose(&Facts::default(), &packet(Codec::Vp8, 77, 0, &[1])) != Choice::Skip, "remembered");
+    }
+
+    #[test]
+    fn what_came_late_and_did_not_go_out_is_missing_above() {
+        let (key, delta) = (Targets { present: 0b11, switch: 0b11, ..Targets::default() }, Targets { present: 0b10, ..Targets::default() });
+        let mut frames = Frames::default();
+        frames.note(10, &key, true);
+        frames.note(12, &Targets { present: 0b01, ..delta }, true);
+        assert_eq!(frames.intact, 0b11);
+        frames.note(11, &delta, false);
+        assert_eq!(frames.intact, 0b01);
     }
 }
