@@ -13,7 +13,7 @@ use std::time::Instant;
 use super::allocate::{Demand, allocate, to_rise_to};
 use super::encoding::Step;
 use super::event::{LayerInfo, LayerLimit, SlotLayers, SlotReason, Wish};
-use super::ladder::{ladder, worth};
+use super::ladder::ladder;
 use super::{News, Room, RoomError, sooner, tell_slot};
 use crate::id::{LayerIndex, PeerId, SlotIndex, TrackId};
 use crate::limits::{CACHE_REPLAY_MAX, LAYERS_PERIOD, NEWCOMER_EXPECTED, NEWCOMER_GRACE, SHORT_MAX, SQUEEZE_MAX, STARVE_MAX};
@@ -161,13 +161,12 @@ impl Room {
         if slot.obstacle(track.muted, track.codec).is_some() {
             return None;
         }
-        let mut steps = ladder(track, now);
+        let mut steps = ladder(track, &slot.wish, now);
         if slot.unsaid.is_some_and(|until| until > now) {
             // What is off would be turned on, perhaps for a picture as small as a stamp.
             let is_on = |encoding: LayerIndex| encoding.0 == 0 || track.encodings[usize::from(encoding.0)].active;
             steps.retain(|step| is_on(track.place(step.layer).0));
         }
-        steps.truncate(worth(&steps, &slot.wish));
         if steps.is_empty() {
             return None;
         }
@@ -178,7 +177,8 @@ impl Room {
         let pinned = self.peers.get(&slot.peer).is_some_and(|peer| peer.view.pins(id));
         let rank = u16::from(slot.wish.priority) + if track.screen || pinned { RANK_FIRST } else { 0 };
         let held = slot.patience.until(budget, now).is_some();
-        let demand = Demand { costs: steps.iter().map(|step| step.bps).collect(), rank, current, held };
+        let demand =
+            Demand { costs: steps.iter().map(|step| step.bps).collect(), rank, current, held, paused: slot.patience.is_paused(now) };
         Some((Climber { key, track: id, steps, current }, demand))
     }
 
@@ -317,8 +317,12 @@ impl Room {
         let mut stirred = Vec::new();
         let mut live = false;
         for (id, track) in &mut self.tracks {
-            let newest = track.encodings.iter().filter_map(|encoding| Some(encoding.head?.at())).max().filter(|_| !track.screen);
-            let changed = track.encodings.iter_mut().fold(false, |changed, encoding| encoding.judge(newest, now) | changed);
+            // Encoders stop the highest first, and a noisy picture may cost the small one frames that the large one keeps.
+            let (mut changed, mut newest) = (false, None);
+            for encoding in &mut track.encodings {
+                changed |= encoding.judge(newest, now);
+                newest = newest.max(encoding.head.map(|head| head.at()).filter(|_| !track.screen));
+            }
             live |= track.kind == Kind::Video && track.encodings.iter().any(|encoding| encoding.live);
             let due = track.again.take_if(|again| *again <= now).is_some();
             if changed || due {
@@ -356,9 +360,10 @@ impl Room {
         let slot = self.slots[key].as_ref()?;
         let id = slot.source()?;
         let track = self.tracks.get(&id)?;
-        let all = ladder(track, now);
+        let all = ladder(track, &Wish::default(), now);
+        let worth = ladder(track, &slot.wish, now);
         let info = |step: &Step| LayerInfo { layer: step.layer, size: step.size, bps: step.bps };
-        let wished = if slot.kind == Kind::Video { all.get(worth(&all, &slot.wish).saturating_sub(1)) } else { all.last() };
+        let wished = if slot.kind == Kind::Video { worth.last() } else { all.last() };
         let sent = slot.sent().map(|(encoding, layer)| {
             let layer = track.layer(encoding, layer);
             let step = all.iter().rev().find(|step| step.layer <= layer).or(all.first());

@@ -25,8 +25,10 @@ pub(super) struct Demand {
     pub(super) rank: u16,
     /// The step that it has.
     pub(super) current: Option<usize>,
-    /// It may not rise above what it has.
+    /// It may not rise above what it has, but for its lowest step.
     pub(super) held: bool,
+    /// It stays without a picture for a while.
+    pub(super) paused: bool,
 }
 
 impl Demand {
@@ -46,8 +48,7 @@ pub(super) fn allocate(budget: u64, demands: &[Demand]) -> Vec<Option<usize>> {
     order.sort_by_key(|at| std::cmp::Reverse(demands[*at].rank));
     for at in &order {
         let demand = &demands[*at];
-        let paused = demand.current.is_none() && demand.held;
-        if !paused && demand.fits(0, used, budget) {
+        if !demand.paused && demand.fits(0, used, budget) {
             given[*at] = Some(0);
             used += demand.costs[0];
         }
@@ -81,7 +82,7 @@ mod tests {
     const CAMERA: [u64; 5] = [60, 90, 150, 500, 1_700];
 
     fn fresh(rank: u16) -> Demand {
-        Demand { costs: CAMERA.to_vec(), rank, current: None, held: false }
+        Demand { costs: CAMERA.to_vec(), rank, current: None, held: false, paused: false }
     }
 
     fn with(rank: u16, current: usize, held: bool) -> Demand {
@@ -120,7 +121,9 @@ mod tests {
     fn who_is_held_keeps_or_falls_and_does_not_rise() {
         assert_eq!(allocate(5_000, &[with(0, 2, true)]), [Some(2)]);
         assert_eq!(allocate(100, &[with(0, 2, true)]), [Some(1)]);
-        let paused = Demand { held: true, ..fresh(0) };
+        let held = Demand { held: true, ..fresh(0) };
+        assert_eq!(allocate(5_000, &[held, fresh(0)]), [Some(0), Some(4)], "its layer stopped: it may not rise, but shall see something");
+        let paused = Demand { paused: true, ..fresh(0) };
         assert_eq!(allocate(5_000, &[paused, fresh(0)]), [None, Some(4)]);
     }
 
@@ -140,7 +143,7 @@ mod tests {
                         })
                         .collect();
                     let current = rng.bool().then(|| rng.usize(0..costs.len()));
-                    Demand { costs, rank: rng.u16(0..3), current, held: rng.u8(0..4) == 0 }
+                    Demand { costs, rank: rng.u16(0..3), current, held: rng.u8(0..4) == 0, paused: rng.u8(0..8) == 0 }
                 })
                 .collect();
             let budget = rng.u64(0..4_000);

@@ -13,11 +13,19 @@ use crate::rtp::Layer;
 /// A layer is large enough if its picture has this share of the pixels that are shown: nobody sees the difference.
 const ENOUGH_PERCENT: u64 = 75;
 
-/// All steps of a track at `now`, each better and dearer than the one before.
-pub(super) fn ladder(track: &Track, now: std::time::Instant) -> Vec<Step> {
+/// The steps of a track at `now` that are worth having at the size at which it is shown, each better and dearer than the one before. At least one, if
+/// there is one.
+pub(super) fn ladder(track: &Track, wish: &Wish, now: std::time::Instant) -> Vec<Step> {
     let simulcast = track.is_simulcast();
     let all: Vec<Step> = track.encodings.iter().enumerate().flat_map(|(index, encoding)| encoding.steps(index, simulcast, now)).collect();
-    rising(all, track.screen)
+    worth(all, wish, track.screen)
+}
+
+/// Size is judged before price: a larger picture that costs no more would replace a small one's frames, and then be too large.
+fn worth(mut all: Vec<Step>, wish: &Wish, screen: bool) -> Vec<Step> {
+    let largest = largest(&all, wish);
+    all.retain(|step| step.layer.spatial <= largest);
+    rising(all, screen)
 }
 
 fn rising(all: Vec<Step>, screen: bool) -> Vec<Step> {
@@ -41,15 +49,12 @@ fn rising(all: Vec<Step>, screen: bool) -> Vec<Step> {
     steps
 }
 
-/// How many of the steps are worth having at the size at which the track is shown. At least one, if there is one.
-pub(super) fn worth(steps: &[Step], wish: &Wish) -> usize {
-    let (Some(width), Some(height)) = wish.size else { return steps.len() };
+/// The first layer in space that is large enough.
+fn largest(steps: &[Step], wish: &Wish) -> u8 {
+    let (Some(width), Some(height)) = wish.size else { return u8::MAX };
     let shown = u64::from(width) * u64::from(height);
-    let enough = |step: &Step| step.size.is_some_and(|(w, h)| u64::from(w) * u64::from(h) * 100 >= shown * ENOUGH_PERCENT);
-    match steps.iter().find(|step| enough(step)) {
-        Some(first) => steps.iter().rposition(|step| step.layer.spatial <= first.layer.spatial).map_or(0, |last| last + 1),
-        None => steps.len(),
-    }
+    let enough = |step: &&Step| step.size.is_some_and(|(w, h)| u64::from(w) * u64::from(h) * 100 >= shown * ENOUGH_PERCENT);
+    steps.iter().filter(enough).map(|step| step.layer.spatial).min().unwrap_or(u8::MAX)
 }
 
 #[cfg(test)]
@@ -89,17 +94,25 @@ mod tests {
 
     #[test]
     fn no_more_than_is_seen() {
-        let steps = rising(camera(), false);
-        let worth = |width: u32, height: u32| worth(&steps, &Wish { size: (Some(width), Some(height)), ..Wish::default() });
-        assert_eq!(worth(160, 90), 3);
-        assert_eq!(worth(320, 180), 3);
-        assert_eq!(worth(360, 202), 3, "a little larger is not seen");
-        assert_eq!(worth(420, 236), 5);
-        assert_eq!(worth(202, 360), 3, "upright");
-        assert_eq!(worth(1_000, 700), 7);
-        assert_eq!(worth(0, 0), 3);
-        assert_eq!(worth(5_000, 4_000), 7);
-        assert_eq!(super::worth(&steps, &Wish::default()), 7);
-        assert_eq!(super::worth(&[], &Wish::default()), 0);
+        let steps = camera();
+        let shown = |width: u32, height: u32| largest(&steps, &Wish { size: (Some(width), Some(height)), ..Wish::default() });
+        assert_eq!(shown(160, 90), 0);
+        assert_eq!(shown(320, 180), 0);
+        assert_eq!(shown(360, 202), 0, "a little larger is not seen");
+        assert_eq!(shown(420, 236), 1);
+        assert_eq!(shown(202, 360), 0, "upright");
+        assert_eq!(shown(1_000, 700), 2);
+        assert_eq!(shown(0, 0), 0);
+        assert_eq!(shown(5_000, 4_000), u8::MAX);
+        assert_eq!(largest(&steps, &Wish::default()), u8::MAX);
+        assert_eq!(largest(&[], &Wish { size: (Some(1), Some(1)), ..Wish::default() }), u8::MAX);
+    }
+
+    #[test]
+    fn a_still_picture_has_all_its_frames_at_any_size() {
+        let mut steps = camera();
+        steps[5].bps = 100; // all of the middle one costs less than all frames of the small one
+        let small = Wish { size: (Some(320), Some(180)), ..Wish::default() };
+        assert_eq!(places(&worth(steps, &small, false)), [(0, 0), (0, 1), (0, 2)]);
     }
 }

@@ -51,8 +51,8 @@ pub(super) struct Patience {
     rose: Option<Instant>,
     until: Option<Instant>,
     pause: Duration,
-    /// What the way carried when it fell.
-    budget: u64,
+    /// What the way carried when it fell. `None`: it was paused, and a pause lasts, whatever comes.
+    budget: Option<u64>,
 }
 
 impl Patience {
@@ -63,8 +63,7 @@ impl Patience {
 
     /// It had to fall for want of bandwidth. If it rose only lately, that was too early, and the next time it waits longer.
     pub(super) fn fell(&mut self, paused: bool, budget: u64, now: Instant) {
-        // A pause lasts, whatever comes.
-        self.budget = if paused { u64::MAX } else { budget };
+        self.budget = (!paused).then_some(budget);
         let lately = self.rose.take().is_some_and(|at| now.saturating_duration_since(at) < RISE_TRIAL);
         if paused {
             // A picture that comes and goes is worse than one that is gone.
@@ -79,7 +78,13 @@ impl Patience {
 
     /// It may not rise before then, unless the way carries much more than when it fell.
     pub(super) fn until(&self, budget: u64, now: Instant) -> Option<Instant> {
-        self.until.filter(|until| *until > now && budget / 100 * OTHER_WAY_PERCENT < self.budget)
+        let same = self.budget.is_none_or(|fell| budget / 100 * OTHER_WAY_PERCENT < fell);
+        self.until.filter(|until| *until > now && same)
+    }
+
+    /// It shows nothing until then.
+    pub(super) fn is_paused(&self, now: Instant) -> bool {
+        self.budget.is_none() && self.until.is_some_and(|until| until > now)
     }
 }
 
@@ -287,7 +292,7 @@ impl Slot {
 
     /// Begins with pictures that were kept, the lowest temporal layer of them, shown in no time: their time is over. Adds what goes out.
     pub(super) fn replay(&mut self, kept: &[Kept], now: Instant, mut out: impl FnMut(Rewritten, &Arc<Packet>)) {
-        let shown = || kept.iter().filter(|(_, facts)| facts.layer.temporal == 0);
+        let shown = || kept.iter().filter(|(_, facts)| facts.layer == Layer::default());
         let pictures = shown().filter(|(_, facts)| facts.frame_start).count() as u32;
         let (Some(((first, facts), rest)), Some((newest, _))) = (kept.split_first(), shown().next_back()) else { return };
         let header = self.rewriter.switch_kept(first, facts, pictures, newest.captured, now);

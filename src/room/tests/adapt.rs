@@ -1,7 +1,7 @@
 //! Wishes, estimates, newcomers: what each receiver is given and what publishers need not send.
 
 use super::*;
-use crate::limits::{ENCODING_LINGER, NEWCOMER_GRACE, PAUSED_MIN, SHORT_MAX, STARVE_MAX, WISH_EXPECTED};
+use crate::limits::{ENCODING_LINGER, LAYER_BEHIND, NEWCOMER_GRACE, PAUSED_MIN, SHORT_MAX, STARVE_MAX, WISH_EXPECTED};
 
 const FRAME: Duration = Duration::from_micros(33_333);
 /// Bytes of a frame of each encoding: at 30 a second 100, 290 and 820 kbit/s with headers.
@@ -152,6 +152,18 @@ fn a_little_too_little_is_borne_for_a_moment() {
     stage.tell(Input::Estimate { peer: bo, bps: info.bps * 7 / 10 });
     camera.run(&mut stage, LAYERS);
     assert_eq!(sent(&stage, bo), Some((1, 1)), "much too little is too much at once");
+}
+
+#[test]
+fn a_small_encoding_that_misses_frames_has_not_stopped() {
+    let (mut stage, mut camera, bo) = call(1);
+    stage.tell(Input::Estimate { peer: bo, bps: 120_000 });
+    camera.run(&mut stage, seconds(2));
+    camera.active[0] = false; // the encoder leaves them out, and nobody told it to
+    assert!(camera.run(&mut stage, LAYER_BEHIND + LAYERS).is_empty());
+    camera.active[0] = true;
+    assert!(!camera.run(&mut stage, LAYERS).is_empty());
+    assert_eq!((stage.state(bo, 0).reason, sent(&stage, bo)), (None, Some((0, 2))));
 }
 
 #[test]
