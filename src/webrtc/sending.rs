@@ -107,7 +107,7 @@ impl Egress {
             let is_new = self.wanted_since.is_none_or(|since| now.saturating_duration_since(since) < NEWCOMER_GRACE);
             let bps = self.estimator.bps();
             self.pacer.set_estimate(if is_new { bps.max(NEWCOMER_BPS) } else { bps }, now);
-            self.repeats.set_way(bps);
+            self.repeats.set_way(bps, self.estimator.is_queued());
         }
         self.probe(now);
     }

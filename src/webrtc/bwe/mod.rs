@@ -179,6 +179,11 @@ impl Estimator {
         Estimate { bps: self.bps(), rtt: self.rtt, loss, queue: self.delay.queue(), measured: !self.is_blind }
     }
 
+    /// Packets wait long on the way.
+    pub fn is_queued(&self) -> bool {
+        self.delay.queue().is_some_and(|queue| queue >= QUEUE_LONG)
+    }
+
     /// What one would like to send, once somebody has said it.
     pub fn wanted(&self) -> Option<u64> {
         self.wanted
