@@ -107,7 +107,7 @@ impl Room {
             given.iter_mut().for_each(|step| *step = Some(step.unwrap_or(0)));
         }
         let want = climbers.iter().filter_map(|climber| Some(climber.steps.last()?.bps)).sum::<u64>();
-        let want = if want == 0 { voices } else { voices + to_rise_to(want) };
+        let want = if want == 0 { voices } else { voices + to_rise_to(want, demands.iter().any(|demand| demand.wary)) };
         let used: u64 = climbers.iter().zip(&given).filter_map(|(climber, step)| Some(climber.steps[(*step)?].bps)).sum();
         for (climber, step) in climbers.iter().zip(given) {
             self.give(climber, step, budget, budget.saturating_sub(used), now);
@@ -177,8 +177,14 @@ impl Room {
         let pinned = self.peers.get(&slot.peer).is_some_and(|peer| peer.view.pins(id));
         let rank = u16::from(slot.wish.priority) + if track.screen || pinned { RANK_FIRST } else { 0 };
         let held = slot.patience.until(budget, now).is_some();
-        let demand =
-            Demand { costs: steps.iter().map(|step| step.bps).collect(), rank, current, held, paused: slot.patience.is_paused(now) };
+        let demand = Demand {
+            costs: steps.iter().map(|step| step.bps).collect(),
+            rank,
+            current,
+            held,
+            wary: slot.patience.is_wary(),
+            paused: slot.patience.is_paused(now),
+        };
         Some((Climber { key, track: id, steps, current }, demand))
     }
 

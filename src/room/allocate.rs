@@ -9,11 +9,17 @@
 /// Whoever rises has to leave so much of the budget free, in per cent: estimates move by some per cent, encoders do, too, and a better layer begins
 /// with a keyframe.
 const MARGIN_PERCENT: u64 = 10;
+/// So much after one that rose had to fall at once: its keyframes are larger than that, or the way is shared.
+const MARGIN_WARY_PERCENT: u64 = 25;
 
 /// What a way has to carry before everything up to these costs is given: the margin, and a little more, since estimates stay below what is asked of
 /// them.
-pub(super) fn to_rise_to(costs: u64) -> u64 {
-    costs * 105 / (100 - MARGIN_PERCENT)
+pub(super) fn to_rise_to(costs: u64, wary: bool) -> u64 {
+    costs * 105 / (100 - margin(wary))
+}
+
+fn margin(wary: bool) -> u64 {
+    if wary { MARGIN_WARY_PERCENT } else { MARGIN_PERCENT }
 }
 
 /// One slot that wants a picture.
@@ -27,6 +33,8 @@ pub(super) struct Demand {
     pub(super) current: Option<usize>,
     /// It may not rise above what it has, but for its lowest step.
     pub(super) held: bool,
+    /// The last time that it rose was too early.
+    pub(super) wary: bool,
     /// It stays without a picture for a while.
     pub(super) paused: bool,
 }
@@ -35,7 +43,7 @@ impl Demand {
     /// Whether a step fits beside what the others use.
     fn fits(&self, step: usize, others: u64, budget: u64) -> bool {
         let rises = self.current.is_none_or(|current| step > current);
-        let free = if rises { budget / 100 * MARGIN_PERCENT } else { 0 };
+        let free = if rises { budget / 100 * margin(self.wary) } else { 0 };
         others + self.costs[step] <= budget - free
     }
 }
@@ -82,7 +90,7 @@ mod tests {
     const CAMERA: [u64; 5] = [60, 90, 150, 500, 1_700];
 
     fn fresh(rank: u16) -> Demand {
-        Demand { costs: CAMERA.to_vec(), rank, current: None, held: false, paused: false }
+        Demand { costs: CAMERA.to_vec(), rank, current: None, held: false, wary: false, paused: false }
     }
 
     fn with(rank: u16, current: usize, held: bool) -> Demand {
@@ -115,6 +123,11 @@ mod tests {
         }
         assert_eq!(allocate(550, &[with(0, 2, false)]), [Some(3)]);
         assert_eq!(allocate(499, &[with(0, 3, false)]), [Some(2)]);
+        let wary = |current| Demand { wary: true, ..with(0, current, false) };
+        assert_eq!(
+            (allocate(640, &[wary(2)]), allocate(670, &[wary(2)]), allocate(500, &[wary(3)])),
+            (vec![Some(2)], vec![Some(3)], vec![Some(3)])
+        );
     }
 
     #[test]
@@ -143,7 +156,7 @@ mod tests {
                         })
                         .collect();
                     let current = rng.bool().then(|| rng.usize(0..costs.len()));
-                    Demand { costs, rank: rng.u16(0..3), current, held: rng.u8(0..4) == 0, paused: rng.u8(0..8) == 0 }
+                    Demand { costs, rank: rng.u16(0..3), current, held: rng.u8(0..4) == 0, wary: rng.bool(), paused: rng.u8(0..8) == 0 }
                 })
                 .collect();
             let budget = rng.u64(0..4_000);

@@ -82,6 +82,11 @@ impl Patience {
         self.until.filter(|until| *until > now && same)
     }
 
+    /// The last time that it rose was too early.
+    pub(super) fn is_wary(&self) -> bool {
+        !self.pause.is_zero()
+    }
+
     /// It shows nothing until then.
     pub(super) fn is_paused(&self, now: Instant) -> bool {
         self.budget.is_none() && self.until.is_some_and(|until| until > now)
