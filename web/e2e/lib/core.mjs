@@ -117,3 +117,10 @@ export async function leaverGoes(t, leaver, others) {
   for (const other of others) await other.seesAll(othersOf(others, other));
   t.diagnostic(`${leaver.name} is gone`);
 }
+
+/** In the page: where media comes from. */
+export async function remoteHosts() {
+  const report = [...(await window.ninefold.room.getStats()).values()];
+  const pairs = report.filter(({ type, nominated, bytesReceived }) => type === 'candidate-pair' && nominated && bytesReceived > 0);
+  return pairs.map(({ remoteCandidateId }) => report.find(({ id }) => id === remoteCandidateId).address);
+}

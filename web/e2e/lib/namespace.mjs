@@ -4,6 +4,7 @@
  *     create        one namespace:   lo 127.0.0.1 (pages)     nf0 192.0.2.1 ─── nf1 192.0.2.2 (media)
  *     createPair    two of them:     nf0 192.0.2.1 (a server) ─────────────── nf0 192.0.2.2 (a phone)
  *                   or with IPv6 only:   2001:db8::1 ──────────────────────────── 2001:db8::2
+ *     createStar    three:           nf0 192.0.2.1, nf1 198.51.100.1 (a server) ── 192.0.2.2, 198.51.100.2 (two networks that do not know each other)
  *
  * Needs root and a kernel that allows it; both give the reason where it does not.
  */
@@ -37,6 +38,18 @@ export class Namespace {
       names.forEach((name, i) => plug(name, 'nf0', addresses[i]));
     });
     return { pair: namespaces, reason };
+  }
+
+  /** A namespace with two networks, and one in each of them; or why there are none. */
+  static createStar() {
+    const { namespaces, reason } = furnish(3, (names) => {
+      for (const [i, network] of ['192.0.2', '198.51.100'].entries()) {
+        ip('-n', names[0], 'link', 'add', `nf${i}`, 'type', 'veth', 'peer', 'name', 'nf0', 'netns', names[i + 1]);
+        plug(names[0], `nf${i}`, `${network}.1/24`);
+        plug(names[i + 1], 'nf0', `${network}.2/24`);
+      }
+    });
+    return { star: namespaces, reason };
   }
 
   get name() {

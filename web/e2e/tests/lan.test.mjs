@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join as joinPath } from 'node:path';
 import { after, before, test } from 'node:test';
 import { join, launchChromium, part, Person } from '../lib/browser.mjs';
-import { coloursMatchNames, soundsFlow, videosFlow } from '../lib/core.mjs';
+import { coloursMatchNames, remoteHosts, soundsFlow, videosFlow } from '../lib/core.mjs';
 import { act, confirm } from '../lib/moderate.mjs';
 import { Namespace } from '../lib/namespace.mjs';
 import { Server } from '../lib/server.mjs';
@@ -49,13 +49,6 @@ test('a phone joins by the address that the server prints', options, async (t) =
   await part(...people);
   await server.stop();
 });
-
-/** In the page: where media comes from. */
-async function remoteHosts() {
-  const report = [...(await window.ninefold.room.getStats()).values()];
-  const pairs = report.filter(({ type, nominated, bytesReceived }) => type === 'candidate-pair' && nominated && bytesReceived > 0);
-  return pairs.map(({ remoteCandidateId }) => report.find(({ id }) => id === remoteCandidateId).address);
-}
 
 /** A server with a certificate, and keys for its tokens. */
 function startWithKeys(tokens, env = {}) {
