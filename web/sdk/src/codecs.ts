@@ -12,6 +12,11 @@ export function sendCodecs<T extends Codec>(kind: 'audio' | 'video', capabilitie
   return some.some((codec) => !isRepair(codec)) ? some : all;
 }
 
+/** Whether the browser has it, or nothing was asked for. */
+export function hasCodec(capabilities: Codec[], codec: VideoCodec | undefined): boolean {
+  return codec === undefined || pick(receiveCodecs('video', capabilities), [`video/${codec}`]).length > 0;
+}
+
 /**
  * What may be received: every codec that somebody might publish, in the one profile that is published. Sound with redundancy comes first, so that
  * one lost packet in a row is not heard; a picture has no forward error correction: the server sends none. The trimming keeps an offer of a dozen slots at a quarter of its size.

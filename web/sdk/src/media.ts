@@ -7,7 +7,7 @@
  *
  * A shared screen adds sections later; so does what was not allowed at first.
  */
-import { receiveCodecs, sendCodecs } from './codecs.ts';
+import { hasCodec, receiveCodecs, sendCodecs } from './codecs.ts';
 import { decodeData, encodeData } from './data.ts';
 import { Emitter } from './emitter.ts';
 import { encodingsOf, plainEncodingsOf } from './encodings.ts';
@@ -149,16 +149,19 @@ export class Media extends Emitter<MediaEvents> {
   }
 
   private addPicture(source: Source): RTCRtpTransceiver {
-    const [wanted, plain] = [encodingsOf(source, this.publish), plainEncodingsOf(source)];
-    let transceiver = this.tryVideo(wanted) ?? this.addVideo(plain);
-    if (!isLayered(transceiver) && wanted.length < plain.length) {
+    const capabilities = RTCRtpSender.getCapabilities('video')?.codecs ?? [];
+    const publish = hasCodec(capabilities, this.publish.videoCodec) ? this.publish : {};
+    const [wanted, plain] = [encodingsOf(source, publish), plainEncodingsOf(source)];
+    const tried = this.tryVideo(wanted);
+    let transceiver = tried ?? this.addVideo(plain);
+    if (tried && !isLayered(tried) && wanted.length < plain.length) {
       // One encoding without layers would be one size for everybody. This section was in no offer yet, and will be in none.
-      transceiver.stop();
+      tried.stop();
       transceiver = this.addVideo(plain);
     }
     // A browser that cannot be asked for layers makes wrong sizes of simulcast in other codecs.
-    const only = isLayered(transceiver) ? this.publish.videoCodec : 'vp8';
-    transceiver.setCodecPreferences(sendCodecs('video', RTCRtpSender.getCapabilities('video')?.codecs ?? [], { only }));
+    const only = isLayered(transceiver) ? publish.videoCodec : 'vp8';
+    transceiver.setCodecPreferences(sendCodecs('video', capabilities, { only }));
     return transceiver;
   }
 

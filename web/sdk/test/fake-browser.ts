@@ -239,7 +239,7 @@ export function installBrowser(): FakeBrowser {
   }
   vi.stubGlobal('WebSocket', Socket);
   vi.stubGlobal('RTCPeerConnection', FakePeerConnection);
-  vi.stubGlobal('RTCRtpSender', { getCapabilities: () => ({ codecs: [] }) });
+  vi.stubGlobal('RTCRtpSender', { getCapabilities: () => ({ codecs: [{ mimeType: 'video/VP8' }, { mimeType: 'video/VP9', sdpFmtpLine: 'profile-id=0' }] }) });
   vi.stubGlobal('RTCRtpReceiver', { getCapabilities: () => ({ codecs: [] }) });
   vi.stubGlobal('MediaStream', EventTarget);
   FakeObserver.all = [];

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
 import { receiveCodecs, sendCodecs } from '../src/codecs.ts';
 import { DATA_BYTES_MAX, decodeData, encodeData } from '../src/data.ts';
 import { encodingsOf, type Encoding } from '../src/encodings.ts';
@@ -76,6 +76,10 @@ describe('encodings', () => {
 });
 
 describe('sections that send pictures', () => {
+  afterEach(() => {
+    FakePeerConnection.knowsLayers = true;
+  });
+
   const offered = (publish: PublishOptions) => {
     installBrowser();
     new Media({ sources: ['camera'], slots: { audio: 0, video: 0 }, local: () => new LocalTrack(), publish });
@@ -87,7 +91,10 @@ describe('sections that send pictures', () => {
     FakePeerConnection.knowsLayers = false;
     expect(offered({ videoCodec: 'vp9' })).toEqual([3]);
     expect(offered({})).toEqual([3]);
-    FakePeerConnection.knowsLayers = true;
+  });
+
+  test('have several encodings where the browser lacks the codec', () => {
+    expect(offered({ videoCodec: 'av1' })).toEqual([3]);
   });
 });
 
