@@ -353,6 +353,8 @@ pub const RISE_TRIAL: Duration = Duration::from_secs(3);
 pub const RISE_PAUSE: Duration = Duration::from_secs(5);
 /// See [`RISE_PAUSE`].
 pub const RISE_PAUSE_MAX: Duration = Duration::from_secs(60);
+/// It needs more of its way for so long after that pause.
+pub const WARY_MAX: Duration = Duration::from_secs(30);
 /// A way that carries a little less than what is sent on it is given so much time to carry it again: an estimate falls below what the way carries so that
 /// a queue drains, and is up again when it has.
 pub const SHORT_MAX: Duration = Duration::from_secs(2);

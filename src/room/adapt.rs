@@ -106,8 +106,7 @@ impl Room {
         if fresh.is_some() {
             given.iter_mut().for_each(|step| *step = Some(step.unwrap_or(0)));
         }
-        let want = climbers.iter().filter_map(|climber| Some(climber.steps.last()?.bps)).sum::<u64>();
-        let want = if want == 0 { voices } else { voices + to_rise_to(want, demands.iter().any(|demand| demand.wary)) };
+        let want = demands.iter().filter_map(|demand| Some(to_rise_to(*demand.costs.last()?, demand.wary))).sum::<u64>() + voices;
         let used: u64 = climbers.iter().zip(&given).filter_map(|(climber, step)| Some(climber.steps[(*step)?].bps)).sum();
         for (climber, step) in climbers.iter().zip(given) {
             self.give(climber, step, budget, budget.saturating_sub(used), now);
@@ -182,7 +181,7 @@ impl Room {
             rank,
             current,
             held,
-            wary: slot.patience.is_wary(),
+            wary: slot.patience.is_wary(now),
             paused: slot.patience.is_paused(now),
         };
         Some((Climber { key, track: id, steps, current }, demand))

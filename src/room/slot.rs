@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::cache::Kept;
 use super::event::{SlotReason, SlotSpec, SlotState, Wish};
 use crate::id::{LayerIndex, PeerId, SlotIndex, TrackId};
-use crate::limits::{PAUSED_MIN, RISE_PAUSE, RISE_PAUSE_MAX, RISE_TRIAL, SQUEEZE_MAX, STARVE_MAX, WISH_EXPECTED};
+use crate::limits::{PAUSED_MIN, RISE_PAUSE, RISE_PAUSE_MAX, RISE_TRIAL, SQUEEZE_MAX, STARVE_MAX, WARY_MAX, WISH_EXPECTED};
 use crate::metrics::DropReason;
 use crate::rtp::{Choice, Codec, Facts, Kind, Layer, Packet, Refused, Rewriter, Rewritten, Selector, Starts};
 
@@ -82,9 +82,9 @@ impl Patience {
         self.until.filter(|until| *until > now && same)
     }
 
-    /// The last time that it rose was too early.
-    pub(super) fn is_wary(&self) -> bool {
-        !self.pause.is_zero()
+    /// The last time that it rose was too early, and that was not long ago.
+    pub(super) fn is_wary(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| !self.pause.is_zero() && now < until + WARY_MAX)
     }
 
     /// It shows nothing until then.
