@@ -22,7 +22,7 @@ use super::history::{History, Sent, TooSoon};
 use super::ledger::Ledger;
 use super::outbox::Outbox;
 use super::pacer::{Admission, Pacer};
-use super::repeats::{self, Repeats};
+use super::repeats::Repeats;
 use super::replay::{self, ReplayWindow};
 use super::report::{self, Epoch, Reports};
 use super::srtp::{Session, TAG_MAX};
@@ -307,7 +307,7 @@ impl Egress {
             Ok(None) => return,
             Err(TooSoon) => return self.counters.repeated_lately += 1,
         };
-        let copies = repeats::copies(self.estimator.estimate().loss, sent.repeated.is_some());
+        let copies = self.repeats.copies(sent.repeated.is_some());
         for _ in 0..copies {
             self.repeat_once(SlotIndex(slot as u16), &sent, now);
         }

@@ -37,8 +37,7 @@ impl Egress {
     /// What the way carries beside repetitions, in bits a second, when it is worth telling.
     pub fn poll_estimate(&mut self, now: Instant) -> Option<u64> {
         self.session.as_ref()?;
-        let repeated = self.repeats.share(self.estimator.estimate().loss);
-        self.estimator.poll_estimate(repeated, now)
+        self.estimator.poll_estimate(self.repeats.share(), now)
     }
 
     /// The set of slots whose video was dropped on the way, and needs a keyframe, since the last call.
@@ -107,7 +106,7 @@ impl Egress {
             let is_new = self.wanted_since.is_none_or(|since| now.saturating_duration_since(since) < NEWCOMER_GRACE);
             let bps = self.estimator.bps();
             self.pacer.set_estimate(if is_new { bps.max(NEWCOMER_BPS) } else { bps }, now);
-            self.repeats.set_way(bps, self.estimator.is_queued());
+            self.repeats.set_way(bps, self.estimator.estimate().loss, self.estimator.is_queued());
         }
         self.probe(now);
     }

@@ -2,6 +2,9 @@
 //!
 //! draft-ietf-rmcat-gcc-02 5.5 and libwebrtc's `remote_bitrate_estimator/aimd_rate_control.cc` and `goog_cc/link_capacity_estimator.cc`.
 //!
+//! Ours beside that: a long queue that is ours drains within half a second, and then the rate is at once what the link was seen to carry; and the rate
+//! grows by itself only a little beyond what arrives, since layers come in steps and probes find the next one.
+//!
 //! ```text
 //!            a queue grows            a queue grows            a queue grows
 //!  Increase ──────────────→ Hold    Hold: stays; when the delay is steady again → Increase
@@ -30,6 +33,8 @@ const MULTIPLICATIVE: f64 = 1.08;
 /// does not fill the link then raises the estimate above what the link carries, layers rise on it, fall again, and so on (nine slots at 1.7 Mbit/s: up to
 /// four changes of a slot in 10 s with 1.5, none with 1.1, over 100 seeds).
 const BEYOND_ACKED: f64 = 1.1;
+/// What is lost beside what arrives came that far, too; more than this is not put down to the way.
+const LOSS_MAX: f64 = 0.3;
 const BEYOND_ACKED_BPS: f64 = 10_000.0;
 /// A packet, of which additive growth adds one in each response time.
 const PACKET_BITS: f64 = 9_600.0;
@@ -51,6 +56,8 @@ pub struct Seen {
     pub rtt: Duration,
     /// Enough is sent that a steady delay means something.
     pub used: bool,
+    /// Lost of all, 0 to 1.
+    pub loss: f64,
 }
 
 /// Additive increase, multiplicative decrease.
@@ -132,12 +139,12 @@ impl Aimd {
         } else if self.holds {
             self.holds = false;
         } else if seen.used {
-            self.increase(seen.acked, seen.rtt, since.min(Duration::from_secs(1)).as_secs_f64());
+            self.increase(seen, since.min(Duration::from_secs(1)).as_secs_f64());
         }
     }
 
     fn decrease(&mut self, seen: Seen, now: Instant) {
-        let Seen { acked, queue, rtt, used } = seen;
+        let Seen { acked, queue, rtt, used, .. } = seen;
         self.changed = Some(now);
         self.holds = true;
         // What was decreased is not seen before a round trip; a rate that is far from it needs no further proof.
@@ -152,7 +159,7 @@ impl Aimd {
             self.bps = clamp(self.bps * DECREASE);
             return;
         };
-        let drain = (1.0 - queue.as_secs_f64() / DRAIN_TIME.as_secs_f64()).clamp(DRAIN_MIN, DECREASE);
+        let drain = if used { (1.0 - queue.as_secs_f64() / DRAIN_TIME.as_secs_f64()).clamp(DRAIN_MIN, DECREASE) } else { DECREASE };
         let mut link = acked;
         if link * DECREASE > self.bps
             && let Some(capacity) = self.capacity.mean
@@ -160,8 +167,10 @@ impl Aimd {
             link = capacity;
         }
         if let Some(capacity) = self.capacity.mean.filter(|capacity| queue < QUEUE_LONG && acked < *capacity) {
-            // What arrives may be what was sent before the queue began. If the link carries less than it did, the queue goes on to grow.
+            // What arrives may be what was sent before the queue began. If the link carries less than it did, the queue goes on to grow; where it
+            // cannot, each time is a step towards what arrives.
             link = link.max(capacity);
+            self.capacity.add(acked);
         } else if used {
             if acked < self.capacity.lower() {
                 self.capacity = Capacity::default();
@@ -174,18 +183,18 @@ impl Aimd {
         self.bps = clamp(self.bps.min(link * drain));
     }
 
-    fn increase(&mut self, acked: Option<u64>, rtt: Duration, seconds: f64) {
-        let acked = acked.map(|bps| bps as f64);
+    fn increase(&mut self, seen: Seen, seconds: f64) {
+        let acked = seen.acked.map(|bps| bps as f64);
         if acked.is_some_and(|acked| acked > self.capacity.upper()) {
             self.capacity = Capacity::default();
         }
         let more = if self.capacity.mean.is_some() {
-            let response = rtt.as_secs_f64() + 0.1;
+            let response = seen.rtt.as_secs_f64() + 0.1;
             PACKET_BITS / response * seconds
         } else {
             (self.bps * (MULTIPLICATIVE.powf(seconds) - 1.0)).max(1_000.0 * seconds)
         };
-        let most = acked.map_or(f64::MAX, |acked| acked * BEYOND_ACKED + BEYOND_ACKED_BPS);
+        let most = acked.map_or(f64::MAX, |acked| acked / (1.0 - seen.loss.min(LOSS_MAX)) * BEYOND_ACKED + BEYOND_ACKED_BPS);
         if self.bps < most {
             self.bps = clamp((self.bps + more).min(most));
         }
@@ -236,7 +245,7 @@ mod tests {
     const RTT: Duration = Duration::from_millis(50);
 
     fn seen(acked: u64, used: bool) -> Seen {
-        Seen { acked: Some(acked), queue: Duration::ZERO, rtt: RTT, used }
+        Seen { acked: Some(acked), queue: Duration::ZERO, rtt: RTT, used, loss: 0.0 }
     }
 
     /// A second of updates every 50 ms.
@@ -286,10 +295,12 @@ mod tests {
         let mut now = Instant::now();
         let mut a = Aimd::new(1_000_000);
         assert_eq!(second(&mut a, &mut now, Usage::Normal, 100_000, false), 1_000_000);
-        assert_eq!(second(&mut a, &mut now, Usage::Normal, 500_000, true), 1_000_000, "1.5 times what arrives is less");
+        assert_eq!(second(&mut a, &mut now, Usage::Normal, 500_000, true), 1_000_000, "what arrives is much less");
+        let capped = second(&mut a, &mut now, Usage::Normal, 950_000, true);
+        assert_eq!(capped, 1_055_000, "a tenth and a little more than what arrives");
         a.set(2_000_000, now);
         assert_eq!(a.bps(), 2_000_000);
-        a.update(Usage::Over, seen(100_000, false), now);
+        a.update(Usage::Over, Seen { queue: Duration::from_millis(200), ..seen(100_000, false) }, now);
         assert_eq!(a.bps(), 1_400_000, "nor a fall to what was sent");
         a.set(0, now);
         assert_eq!(a.bps(), ESTIMATE_MIN_BPS);

@@ -24,8 +24,9 @@ const SUSPECT: f64 = 0.10;
 /// Of packets lost one after the other only so many count: a full queue loses some in between, and where nothing comes through for a while no rate
 /// would have.
 const RUN_MAX: u32 = 6;
-/// Deviations that are put down to chance.
-const CHANCE: f64 = 2.0;
+/// Deviations that are put down to chance: of what was lost now, and of what is usual.
+const CHANCE: f64 = 1.0;
+const CHANCE_USUAL: f64 = 1.5;
 /// If the two explanations of a loss differ by less in what they foretell, nothing can be decided.
 const CONTRAST: f64 = 0.05;
 /// Less was sent: below this share of the rate before.
@@ -122,14 +123,16 @@ impl Loss {
         if self.packets < WINDOW_PACKETS_MIN || !long && share < CLEARLY {
             return Verdict::Keep;
         }
-        let by_chance = CHANCE * (share * (1.0 - share) / f64::from(self.packets)).sqrt();
+        let deviation = |of: f64| (of * (1.0 - of) / f64::from(self.packets)).sqrt();
+        let by_chance = CHANCE * deviation(share);
+        let usual_by_chance = deviation(self.usual);
         (self.packets, self.lost, self.since) = (0, 0, Some(now));
         self.smoothed += (share - self.smoothed) * SMOOTHING;
         if share + by_chance < self.usual {
             self.usual -= (self.usual - share - by_chance) * FORGET;
         }
         let beyond = share - self.usual;
-        let suspicious = beyond - by_chance > SUSPECT;
+        let suspicious = beyond - by_chance - CHANCE_USUAL * usual_by_chance > SUSPECT;
         if let Some(trial) = self.trial.take() {
             if let Some(stayed) = trial.has_stayed(share, rates.sent, self.usual).map(|stayed| stayed && !rates.queued) {
                 self.usual = if stayed { share } else { self.usual };

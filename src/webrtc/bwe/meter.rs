@@ -9,6 +9,9 @@ const BUCKET: Duration = Duration::from_millis(10);
 const BUCKETS: usize = (WINDOW.as_millis() / BUCKET.as_millis()) as usize;
 /// Some packets, even of a slow link.
 const SHORT: Duration = Duration::from_millis(150);
+/// Nothing came for so long, and then so much.
+const HOLE_BUCKETS: u64 = 8;
+const HOLE_BYTES: u64 = 5_000;
 /// Before so much time nothing is said.
 const WARM: Duration = Duration::from_millis(200);
 
@@ -51,14 +54,22 @@ impl Meter {
         (time >= WARM).then(|| self.sum * 8_000 / time.as_millis() as u64)
     }
 
-    /// Bits a second over so much time before the newest that was added, at least over [`SHORT`].
+    /// Bits a second over so much time before the newest that was added, at least over [`SHORT`]. A time in which nothing came
+    /// counts as none where packets follow each other closely otherwise: the radio paused, or the way became longer.
     pub fn last_bps(&self, time: Duration) -> Option<u64> {
         let buckets = (time.clamp(SHORT, WINDOW).as_millis() / BUCKET.as_millis()) as u64;
         if self.newest + 1 - self.first? < buckets {
             return None;
         }
-        let sum: u64 = (0..buckets).map(|i| u64::from(self.buckets[(self.newest - i) as usize % BUCKETS])).sum();
-        Some(sum * 800 / buckets)
+        let (mut sum, mut empty, mut hole) = (0, 0, 0);
+        for i in 0..buckets {
+            let bytes = self.buckets[(self.newest - i) as usize % BUCKETS];
+            sum += u64::from(bytes);
+            empty = if bytes == 0 { empty + 1 } else { 0 };
+            hole = empty.max(hole);
+        }
+        let held = hole >= HOLE_BUCKETS && sum >= HOLE_BYTES;
+        Some(sum * 800 / if held { (buckets - hole).max(1) } else { buckets })
     }
 
     fn turn(&mut self, number: u64) {
@@ -95,5 +106,18 @@ mod tests {
         assert_eq!(m.bps(at(20_000)), Some(0));
         m.add(at(1_000), 100);
         assert_eq!((m.bps(at(1_100)), m.bps(at(1_200))), (None, Some(3_809)), "a clock that was set anew");
+    }
+
+    #[test]
+    fn a_hole_is_no_slower_link() {
+        let at = Duration::from_millis;
+        let mut m = Meter::default();
+        (0..30).for_each(|i| m.add(at(1_000 + i * 10), 1_250));
+        (0..10).for_each(|i| m.add(at(1_500 + i * 10), 1_250));
+        assert_eq!(m.last_bps(at(250)), Some(1_000_000));
+        assert_eq!(m.last_bps(at(100)), Some(666_666), "part of it only");
+        let mut slow = Meter::default();
+        (0..10).for_each(|i| slow.add(at(1_000 + i * 100), 1_250));
+        assert_eq!(slow.last_bps(at(300)), Some(100_000), "few packets are no holes");
     }
 }

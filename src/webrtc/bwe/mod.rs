@@ -133,6 +133,8 @@ pub struct Estimator {
     wanted: Option<u64>,
     /// Since when the queue is long, and how many decreases did not help.
     standing: Option<(Instant, u32)>,
+    /// It is for such a queue that the usage is too much.
+    stands: bool,
     /// A probe filled the queue; its packets are not compared with those before.
     after_probe: bool,
     /// When it is time to worry about feedback that does not come.
@@ -160,6 +162,7 @@ impl Estimator {
             rtt: None,
             wanted: None,
             standing: None,
+            stands: false,
             after_probe: false,
             silent_at: None,
             heard: false,
@@ -286,14 +289,15 @@ impl Estimator {
             self.standing = None;
             return if usage == Usage::Over && queue < QUEUE_HARMLESS { Usage::Normal } else { usage };
         }
-        let sent = self.sent.bps(now.saturating_duration_since(self.epoch)).unwrap_or(0);
-        let grows = self.acked.last_bps(queue).is_some_and(|carried| sent > carried * GROWS_ABOVE.0 / GROWS_ABOVE.1);
-        if usage == Usage::Normal && grows {
-            return Usage::Over;
-        }
         let (since, decreases) = *self.standing.get_or_insert((now, 0));
-        if usage != Usage::Normal || now.saturating_duration_since(since) < QUEUE_STANDS {
+        let stands = now.saturating_duration_since(since) >= QUEUE_STANDS;
+        if usage != Usage::Normal {
             return usage;
+        }
+        if !stands {
+            let (sent, acked) = (self.sent_bps(now), self.acked.bps(Duration::ZERO));
+            let grows = acked.is_some_and(|acked| sent > acked * GROWS_ABOVE.0 / GROWS_ABOVE.1);
+            return if grows { Usage::Over } else { usage };
         }
         if decreases == STANDING_DECREASES_MAX {
             self.delay.rebase();
@@ -301,6 +305,7 @@ impl Estimator {
             return usage;
         }
         self.standing = Some((now, decreases + 1));
+        self.stands = true;
         Usage::Over
     }
 
@@ -321,7 +326,7 @@ impl Estimator {
         let queue = self.delay.queue().unwrap_or_default();
         let queued = queue >= QUEUE_LONG;
         let mut acked = self.acked.bps(Duration::ZERO);
-        let sent = self.sent.bps(now.saturating_duration_since(self.epoch)).unwrap_or(0);
+        let sent = self.sent_bps(now);
         let used = sent >= self.aimd.bps() * LIMITED_BELOW.0 / LIMITED_BELOW.1;
         if usage == Usage::Over {
             self.loss.on_overuse(queued, now);
@@ -329,9 +334,14 @@ impl Estimator {
         }
         if usage != Usage::Normal || !(queued || self.loss.is_suspected()) {
             let rtt = self.rtt.unwrap_or(RTT_UNKNOWN);
-            self.aimd.update(usage, Seen { acked, queue, rtt, used: used || queued }, now);
+            // A long queue shows what the link carries, if it is ours. A voice beside somebody's download shows nothing.
+            let used = used || queued && sent > self.aimd.bps() / 2;
+            let loss = self.loss.share();
+            // A queue that only stays may be a way that became longer, or somebody else's: no reason to make room for it.
+            let queue = if std::mem::take(&mut self.stands) { Duration::ZERO } else { queue };
+            self.aimd.update(usage, Seen { acked, queue, rtt, used, loss }, now);
         }
-        if let Some(outcome) = self.prober.outcome(now) {
+        if let Some(outcome) = self.prober.outcome(self.loss.share(), now) {
             let before = self.aimd.bps();
             let rises = |bps: u64| bps > before || outcome.verifies;
             if let Some(bps) = outcome.measured.filter(|_| outcome.full && usage != Usage::Over) {
@@ -365,7 +375,12 @@ impl Estimator {
         last.max(least)
     }
 
+    fn sent_bps(&mut self, now: Instant) -> u64 {
+        self.sent.bps(now.saturating_duration_since(self.epoch)).unwrap_or(0)
+    }
+
     fn plan(&mut self, now: Instant) {
+        // What is repeated is not added: where so much is lost, fewer packets are easier to mend than more.
         let wanted = self.wanted.unwrap_or(0);
         if self.is_blind || wanted == 0 {
             return;

@@ -35,6 +35,8 @@ const MEDIA_PAUSE: Duration = Duration::from_secs(5);
 const TRIAL_TIME: Duration = Duration::from_secs(1);
 /// This share of the packets and bytes must have arrived.
 const RECEIVED_MIN: f64 = 0.8;
+/// With this share of them, beside what is lost anyway, nothing was lost of it.
+const WHOLE: f64 = 0.95;
 /// Received so many times faster than sent is no measurement.
 const FASTER_MAX: f64 = 2.0;
 /// Received slower than this share of the rate sent, the link was full: its rate is seen, and a little less is used.
@@ -189,14 +191,15 @@ impl Prober {
     }
 
     /// The result of the cluster, once all of it was told of.
-    pub fn outcome(&mut self, now: Instant) -> Option<Outcome> {
+    /// Where `loss` of all packets is lost anyway, 0 to 1, as much less is enough.
+    pub fn outcome(&mut self, loss: f64, now: Instant) -> Option<Outcome> {
         let trial = self.trial.as_ref()?;
         let complete =
             trial.sent.packets >= CLUSTER_PACKETS_MIN && trial.sent.bytes >= trial.cluster.bytes && trial.told >= trial.sent.packets;
         if !complete && now < trial.expires {
             return None;
         }
-        let (measured, full) = trial.measure().map_or((None, false), |(bps, full)| (Some(bps), full));
+        let (measured, full) = trial.measure(1.0 - loss).map_or((None, false), |(bps, full)| (Some(bps), full));
         let untold = measured.is_none() && trial.told < trial.sent.packets.max(CLUSTER_PACKETS_MIN);
         let outcome = Outcome { target: trial.cluster.bps, measured, full, untold, verifies: trial.verifies };
         (self.trial, self.offered) = (None, None);
@@ -266,8 +269,8 @@ impl Prober {
 
 impl Trial {
     /// Bits a second, the slower of sending and arriving; and whether the link was full.
-    fn measure(&self) -> Option<(u64, bool)> {
-        let enough = |got: u32, of: u32| f64::from(got) >= f64::from(of) * RECEIVED_MIN;
+    fn measure(&self, usual: f64) -> Option<(u64, bool)> {
+        let enough = |got: u32, of: u32| f64::from(got) >= f64::from(of) * RECEIVED_MIN * usual;
         if !enough(self.arrived.packets, self.sent.packets.max(CLUSTER_PACKETS_MIN)) || !enough(self.arrived.bytes, self.cluster.bytes) {
             return None;
         }
@@ -284,7 +287,10 @@ impl Trial {
         }
         // The times are compared, since rates of few packets depend on which of them is large.
         let full = sending.as_secs_f64() < arriving.as_secs_f64() * FULL_BELOW;
-        let measured = if full { arrived * FULL_USE } else { sent.min(arrived.max(sent * FULL_BELOW)) };
+        // What a full queue or a policer lost of it is no rate that the link carries.
+        let whole = f64::from(self.arrived.packets) >= f64::from(self.sent.packets) * usual * WHOLE;
+        let least = if whole { sent * FULL_BELOW } else { 0.0 };
+        let measured = if full { arrived * FULL_USE } else { sent.min(arrived.max(least)) };
         Some((measured as u64, full))
     }
 }
@@ -308,7 +314,7 @@ mod tests {
             let arrived = (i % 10 >= lost).then_some(MS * 500 + arrived_apart * i);
             prober.on_fate(&Fate { sent: now + apart * i, bytes: 1_000, unnumbered: 0, probe: cluster.id, arrived, recovered: false });
         }
-        prober.outcome(now + MS * 100)
+        prober.outcome(0.0, now + MS * 100)
     }
 
     #[test]
@@ -347,7 +353,7 @@ mod tests {
         p.on_outcome(outcome, true, 1_800_000, now);
         p.plan(situation(1_800_000, 2_000_000), now);
         assert_eq!(p.poll().map(|c| c.bps), Some(2_500_000), "at most a quarter more than is wanted");
-        let outcome = p.outcome(now + TRIAL_TIME).unwrap();
+        let outcome = p.outcome(0.0, now + TRIAL_TIME).unwrap();
         assert_eq!(outcome.measured, None);
         p.on_outcome(outcome, false, 1_800_000, now);
         for (ms, probes) in [(400, false), (500, true)] {
@@ -356,7 +362,7 @@ mod tests {
             p.plan(situation(1_800_000, 2_000_000), at);
             assert_eq!(p.poll().is_some(), probes, "{ms}");
         }
-        p.outcome(now + MS * 9_000).unwrap();
+        p.outcome(0.0, now + MS * 9_000).unwrap();
         let later = now + MS * 60_000;
         p.on_media(later - MS * 10);
         (p.resumed, p.next) = (false, None);
@@ -374,11 +380,11 @@ mod tests {
         let mut p = Prober::default();
         p.on_media(now);
         p.plan(situation(300_000, 1_000_000), now);
-        p.outcome(now + TRIAL_TIME).unwrap();
+        p.outcome(0.0, now + TRIAL_TIME).unwrap();
         let later = now + MEDIA_PAUSE;
         assert!(p.on_media(later));
         p.plan(situation(3_000_000, 1_000_000), later);
         assert_eq!(p.poll().map(|c| c.bps), Some(1_000_000));
-        assert!(p.outcome(later + TRIAL_TIME).unwrap().verifies);
+        assert!(p.outcome(0.0, later + TRIAL_TIME).unwrap().verifies);
     }
 }

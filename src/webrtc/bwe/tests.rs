@@ -589,6 +589,38 @@ fn an_estimate_outlives_a_pause_of_media() {
 }
 
 #[test]
+fn a_way_that_becomes_longer_is_no_queue_for_ever() {
+    let bars = [("media / capacity, after 15 s", Bar::Least(0.7)), ("least estimate, Mbit/s", Bar::Least(0.1))];
+    check("250 ms longer from 20 s on, 2 M", &bars, |seed| {
+        let mut w = World::new(seed, Network::new(2_000_000), &[Media::Slots(4)]);
+        w.run(at(20_000));
+        w.network.delay += at(250);
+        w.run(at(60_000));
+        let least = w.flows[0].over(20, 60).iter().map(|s| s.estimate).min().unwrap_or(0);
+        vec![w.flows[0].means(35, 60).1 / 2e6, least as f64 / 1e6]
+    });
+}
+
+#[test]
+fn who_sends_little_does_not_make_room_for_a_download() {
+    let bars = [("least / before", Bar::Least(0.1)), ("after / before, 10 s later", Bar::Least(0.3))];
+    check("100 ms of somebody's queue for 2 s, 150 kbit/s", &bars, |seed| {
+        let mut w = World::new(seed, Network::new(3_000_000), &[Media::Fixed(150_000)]);
+        w.run(at(20_000));
+        let before = w.flows[0].means(15, 20).0;
+        for _ in 0..20 {
+            w.network.delay += at(5);
+            w.run(w.now + at(20));
+        }
+        w.run(at(22_000));
+        w.network.delay -= at(100);
+        w.run(at(35_000));
+        let least = w.flows[0].over(20, 24).iter().map(|s| s.estimate).min().unwrap_or(0);
+        vec![least as f64 / before, w.flows[0].means(32, 35).0 / before]
+    });
+}
+
+#[test]
 fn who_wants_nothing_gets_nothing() {
     let mut w = World::new(1, Network::new(3_000_000), &[Media::Fixed(0)]);
     w.run(at(10_000));
