@@ -169,9 +169,9 @@ const NEWCOMERS: Scenario = Scenario {
     filler: Filler::Broadcast,
     network: network(40, None, 0.0),
     steps: &[(3_000, Change::Join(50, 20, WATCHER))],
-    length: 7,
+    length: 14,
     checks: &[
-        check("keyframe requests for a layer", "", |r| r.requests(3.0, 7.0), Bar::AtMost(2.0)),
+        check("keyframe requests for a layer", "", |r| r.requests(3.0, 14.0), Bar::AtMost(2.0)),
         check("first picture after the connection", "ms", |r| worst(&r.first_frames), Bar::AtMost(300.0)),
     ],
     yardstick: false,
