@@ -290,11 +290,10 @@ impl Estimator {
             return if usage == Usage::Over && queue < QUEUE_HARMLESS { Usage::Normal } else { usage };
         }
         let (since, decreases) = *self.standing.get_or_insert((now, 0));
-        let stands = now.saturating_duration_since(since) >= QUEUE_STANDS;
         if usage != Usage::Normal {
             return usage;
         }
-        if !stands {
+        if now.saturating_duration_since(since) < QUEUE_STANDS {
             let (sent, acked) = (self.sent_bps(now), self.acked.bps(Duration::ZERO));
             let grows = acked.is_some_and(|acked| sent > acked * GROWS_ABOVE.0 / GROWS_ABOVE.1);
             return if grows { Usage::Over } else { usage };
@@ -324,7 +323,7 @@ impl Estimator {
 
     fn control(&mut self, usage: Usage, now: Instant) {
         let queue = self.delay.queue().unwrap_or_default();
-        let queued = queue >= QUEUE_LONG;
+        let queued = self.is_queued();
         let mut acked = self.acked.bps(Duration::ZERO);
         let sent = self.sent_bps(now);
         let used = sent >= self.aimd.bps() * LIMITED_BELOW.0 / LIMITED_BELOW.1;
