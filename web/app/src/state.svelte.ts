@@ -5,51 +5,22 @@
 import {
   Room,
   SignalError,
-  type LocalTrack,
   type Participant,
   type Publishable,
   type PublishOptions,
   type RemoteParticipant,
-  type RemoteTrack,
   type Role,
   type Settings,
-  type SlotReason,
   type Source,
   type Waiting,
 } from '@ninefold/client';
 import { tokenOf } from './lib/access.ts';
 import { acquireDevices, isDismissed, problemOf, stopTracks, type DeviceProblem, type Devices } from './lib/devices.ts';
-import { hueOf, initialsOf } from './lib/avatar.ts';
 import { endOf, type End } from './lib/end.ts';
 import type { Key } from './lib/i18n/en.ts';
+import { kept } from './lib/kept.ts';
+import { peopleOf, personOf, type Person } from './lib/people.ts';
 import { leadOf } from './lib/tiles.ts';
-
-/** One video of a person. */
-export interface Video {
-  number: number;
-  track: RemoteTrack | LocalTrack;
-  muted: boolean;
-  /** Why nothing is sent of it although the page has a place for it. */
-  reason: SlotReason | undefined;
-}
-
-export interface Person {
-  number: number;
-  name: string;
-  own: boolean;
-  hue: number;
-  initials: string;
-  micOn: boolean;
-  speaking: boolean;
-  hand: number | undefined;
-  /** The connection is lost, and they may come back. */
-  away: boolean;
-  moderator: boolean;
-  publish: readonly Publishable[];
-  camera: Video | undefined;
-  screen: Video | undefined;
-  hasScreen: boolean;
-}
 
 /** A video of somebody else in one of the page's tiles. */
 export interface Sighting {
@@ -328,42 +299,14 @@ export class Session {
     this.refreshing = true;
     queueMicrotask(() => {
       this.refreshing = false;
-      this.self = personOf(this.room.localParticipant, true);
-      this.others = [...this.room.remoteParticipants.values()].map((participant) => personOf(participant, false));
+      this.self = personOf(this.room.localParticipant, true, this.self);
+      this.others = peopleOf(this.room.remoteParticipants.values(), this.others);
       this.lead = leadOf(this.lead, this.room.activeSpeakers.filter((speaker) => speaker !== this.room.localParticipant).map(({ number }) => number));
       this.viewers = this.room.viewerCount;
       this.settings = this.room.settings;
       this.lobby = this.room.lobby;
       const can = (source: Publishable) => this.room.localParticipant.canPublish(source);
-      this.allowed = { camera: can('camera'), microphone: can('microphone'), screen: can('screen') };
+      this.allowed = kept(this.allowed, { camera: can('camera'), microphone: can('microphone'), screen: can('screen') });
     });
   }
-}
-
-function personOf(participant: Participant, own: boolean): Person {
-  const microphone = participant.publication('microphone');
-  const screen = videoOf(participant, 'screen');
-  return {
-    number: participant.number,
-    name: participant.name,
-    own,
-    hue: hueOf(participant.identity),
-    initials: initialsOf(participant.name),
-    micOn: microphone !== undefined && !microphone.muted,
-    speaking: participant.isSpeaking,
-    hand: participant.hand,
-    away: participant.isAway,
-    moderator: participant.isModerator,
-    publish: participant.publish,
-    camera: videoOf(participant, 'camera'),
-    screen,
-    hasScreen: screen !== undefined,
-  };
-}
-
-function videoOf(participant: Participant, source: 'camera' | 'screen'): Video | undefined {
-  const publication = participant.publication(source);
-  if (!publication) return undefined;
-  const { number, track, muted } = publication;
-  return { number, track, muted, reason: 'reason' in track ? track.reason : undefined };
 }
