@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use ninefold::api::protocol::{PublishedSection, Role, ServerMessage, Source};
+use ninefold::webrtc::tap;
 use str0m::change::{SdpAnswer, SdpPendingOffer};
 use str0m::channel::{ChannelConfig, ChannelId, Reliability};
 use str0m::format::Codec;
@@ -19,6 +20,7 @@ use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc, RtcConfig};
 
 use crate::carrier::{Transport, is_candidate};
+use crate::light::{Heard, Light};
 use crate::media::{self, Audio, Camera, Made, RIDS, Video};
 use crate::seen::{Data, Seen};
 use crate::slot::{Arrived, Slot};
@@ -53,6 +55,8 @@ pub struct BotKit {
     pub rejoin: Option<String>,
     /// How media goes.
     pub transport: Transport,
+    /// Packets that come are counted and not decrypted. Such a bot sends none.
+    pub light: bool,
 }
 
 impl BotKit {
@@ -70,6 +74,7 @@ impl BotKit {
             token: None,
             rejoin: None,
             transport: Transport::Udp,
+            light: false,
         }
     }
 
@@ -97,6 +102,8 @@ pub struct Client {
     /// Sends media; a bot that is told not to stays connected.
     pub publishing: bool,
     rtc: Rtc,
+    /// Takes the media that comes, in the place of `rtc`.
+    light: Option<Light>,
     pending: Option<SdpPendingOffer>,
     path: Option<Path>,
     videos: Vec<Video>,
@@ -116,7 +123,8 @@ impl Client {
     /// A client and its first offer.
     pub fn new(kit: &BotKit, now: Instant) -> (Client, String) {
         let config = RtcConfig::new().set_rtp_mode(true).clear_codecs().enable_opus(true, false).enable_vp8(true);
-        let mut rtc = config.build(now);
+        let (mut rtc, keys) = tap::build(config, now);
+        let light = kit.light.then(|| Light::new(keys, fastrand::u32(..)));
         let mut seen = Seen::new(now);
         let mut changes = rtc.sdp_api();
         let microphone = kit.microphone.then(|| Audio::new(changes.add_media(MediaKind::Audio, Direction::SendOnly, None, None, None)));
@@ -139,6 +147,7 @@ impl Client {
             seen,
             publishing: true,
             rtc,
+            light,
             pending: Some(pending),
             path: None,
             videos: camera.into_iter().collect(),
@@ -202,6 +211,9 @@ impl Client {
             self.seen.media_address = Some(path.remote);
             self.path = Some(path);
         }
+        if let Some(light) = &mut self.light {
+            light.learn(answer);
+        }
         let answer = SdpAnswer::from_sdp_string(&self.edit(answer)).map_err(|error| error.to_string())?;
         let pending = self.pending.take().ok_or("an answer without an offer")?;
         self.rtc.sdp_api().accept_answer(pending, answer).map_err(|error| error.to_string())?;
@@ -233,6 +245,9 @@ impl Client {
     /// A datagram came.
     pub fn handle_datagram(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
         let Some(path) = self.path else { return };
+        if self.count(bytes, now) {
+            return;
+        }
         let protocol = match path.transport {
             Transport::Udp => Protocol::Udp,
             Transport::Tcp => Protocol::Tcp,
@@ -246,6 +261,31 @@ impl Client {
         self.drain(now);
     }
 
+    /// A light bot's media. `false`: it is for str0m.
+    fn count(&mut self, bytes: &[u8], now: Instant) -> bool {
+        let (Some(light), [128..192, kind, ..]) = (&mut self.light, bytes) else { return false };
+        if (192..224).contains(kind) {
+            light.handle_rtcp(bytes, now);
+            return true;
+        }
+        match light.handle_rtp(bytes, now) {
+            Heard::Packet(mid, counted) => {
+                let Some(slot) = self.seen.slots.get_mut(&mid) else { return true };
+                let fault = slot.handle_counted(counted, now);
+                if slot.video && slot.frames > 0 {
+                    self.seen.times.first_frame.get_or_insert(now - self.seen.began);
+                }
+                fault.into_iter().for_each(|fault| self.seen.fault(format!("slot {mid}: {fault}")));
+            }
+            Heard::Repaired(mid, seq) => {
+                let slot = self.seen.slots.get_mut(&mid);
+                slot.into_iter().for_each(|slot| slot.handle_repaired(seq));
+            }
+            Heard::Nothing => {}
+        }
+        true
+    }
+
     /// Which way media goes, once there is an answer.
     pub fn path(&self) -> Option<Path> {
         self.path
@@ -254,7 +294,7 @@ impl Client {
     /// When there is something to do.
     pub fn timeout(&self) -> Instant {
         let media = self.videos.iter().filter_map(Video::due).chain(self.microphone.as_ref().and_then(Audio::due));
-        media.fold(self.timeout, Instant::min)
+        media.chain(self.light.as_ref().and_then(Light::timeout)).fold(self.timeout, Instant::min)
     }
 
     /// Lets time pass: media that is due, timers that are due.
@@ -263,6 +303,7 @@ impl Client {
         if wrote || self.timeout <= now {
             self.wake(now);
         }
+        self.outbox.extend(self.light.as_mut().and_then(|light| light.poll(now)));
         let Seen { slots, .. } = &mut self.seen;
         let faults: Vec<_> = slots.iter_mut().flat_map(|(mid, slot)| named(mid, slot.handle_timeout(now))).collect();
         let stuck = |slot: &mut Slot| slot.video && slot.pictures.poll_keyframe(now);

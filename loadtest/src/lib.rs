@@ -7,20 +7,24 @@
 //! slot     one receive section: what came, what is missing         http     requests, as small as can be
 //! seen     all that a bot has been told and has received           signal   the WebSocket
 //! pictures which frames could be shown                             bad_network   the preset of that name
+//! light    counts packets without decrypting them                  receipts the feedback that says what came when
 //! wire     a bad network between clients and the server            units    `200ms`, `5%`, `500kbit`
-//! carrier  what carries its datagrams: UDP, or frames by TCP
+//! carrier  what carries its datagrams: UDP, or frames by TCP        bench         what a packet costs, beside its floor
 //! ```
 //!
-//! The wire types are those of the server (`ninefold::api::protocol`); nothing else of it is used.
+//! The wire types are those of the server (`ninefold::api::protocol`). Light viewers have its SRTP too; nothing else of it is used.
 
 pub mod bad_network;
+pub mod bench;
 pub mod bot;
 pub mod carrier;
 pub mod client;
 pub mod http;
+pub mod light;
 pub mod media;
 pub mod pictures;
 pub mod preset;
+pub mod receipts;
 pub mod report;
 pub mod seen;
 pub mod server;

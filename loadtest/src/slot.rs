@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use ninefold::api::protocol as wire;
 
+use crate::light::Counted;
 use crate::pictures::Pictures;
 
 /// A picture that stands for longer is a freeze.
@@ -120,7 +121,7 @@ impl Slot {
         if self.video && self.last.is_none_or(|last| last.track != packet.track) && !packet.keyframe {
             faults.push(format!("track {} begins without a keyframe", packet.track));
         }
-        faults.extend(self.count(&packet));
+        faults.extend(self.note_number(packet.seq, packet.time));
         if !self.fits(&packet) {
             self.unexplained.push_back((packet, now));
             if self.unexplained.len() > UNEXPLAINED_MAX {
@@ -137,6 +138,22 @@ impl Slot {
         self.last_at = Some(now);
         self.frozen = false;
         faults
+    }
+
+    /// A packet came of which nobody has seen more than the header. Returns what is wrong with it.
+    pub fn handle_counted(&mut self, packet: Counted, now: Instant) -> Option<String> {
+        let fault = self.note_number(packet.seq, packet.time);
+        self.packets += 1;
+        self.bytes += packet.bytes as u64;
+        self.frames += u64::from(packet.marker && self.video);
+        self.last_at = Some(now);
+        self.frozen = false;
+        fault
+    }
+
+    /// A packet that was missing came by a retransmission.
+    pub fn handle_repaired(&mut self, seq: u64) {
+        self.missing.remove(&seq);
     }
 
     /// Time goes by. Returns what has become wrong.
@@ -157,8 +174,8 @@ impl Slot {
         faults
     }
 
-    fn count(&mut self, packet: &Arrived) -> Option<String> {
-        let Arrived { seq, time, .. } = *packet;
+    /// Counts a number. Returns what is wrong with it.
+    fn note_number(&mut self, seq: u64, time: u32) -> Option<String> {
         match self.highest {
             Some((highest, last)) if seq > highest => {
                 self.highest = Some((seq, time));

@@ -38,9 +38,9 @@ mod report;
 mod route;
 mod sctp;
 mod sending;
-mod srtp;
+pub mod srtp;
 pub mod stun;
-mod tap;
+pub mod tap;
 mod translate;
 
 pub use bwe::Estimate;

@@ -71,6 +71,18 @@ impl Keys {
         }
     }
 
+    /// SRTP in, plain payload out, for receivers that str0m does not serve. `header`: its bytes; `index`: rollover counter and sequence number.
+    /// `None`: not authentic.
+    pub fn open_rtp(&self, packet: &[u8], header: usize, ssrc: u32, index: u64) -> Option<Vec<u8>> {
+        if packet.len() < header + self.tag_len() {
+            return None;
+        }
+        match self {
+            Keys::Gcm(k) => k.open_rtp(packet, header, ssrc, index),
+            Keys::Cm(k) => k.open_rtp(packet, header, ssrc, index),
+        }
+    }
+
     /// Plain compound packet in, SRTCP out.
     pub fn seal_rtcp(&self, plain: &[u8], index: u32) -> Result<Vec<u8>, Unspecified> {
         match self {
@@ -144,16 +156,29 @@ impl Gcm {
     }
 
     #[inline]
-    fn seal_rtp(&self, packet: &mut [u8], header: usize, ssrc: u32, index: u64) -> Result<(), Unspecified> {
+    fn rtp_nonce(&self, ssrc: u32, index: u64) -> Nonce {
         let mut iv = self.rtp_salt;
         xor(&mut iv[2..6], &ssrc.to_be_bytes());
         xor(&mut iv[6..12], &index.to_be_bytes()[2..]); // rollover counter and sequence number
+        Nonce::assume_unique_for_key(iv)
+    }
+
+    #[inline]
+    fn seal_rtp(&self, packet: &mut [u8], header: usize, ssrc: u32, index: u64) -> Result<(), Unspecified> {
         let end = packet.len() - GCM_TAG;
         let (aad, rest) = packet.split_at_mut(header);
         let (body, tag) = rest.split_at_mut(end - header);
-        let sealed = self.rtp.seal_in_place_separate_tag(Nonce::assume_unique_for_key(iv), Aad::from(&*aad), body)?;
+        let sealed = self.rtp.seal_in_place_separate_tag(self.rtp_nonce(ssrc, index), Aad::from(&*aad), body)?;
         tag.copy_from_slice(sealed.as_ref());
         Ok(())
+    }
+
+    fn open_rtp(&self, packet: &[u8], header: usize, ssrc: u32, index: u64) -> Option<Vec<u8>> {
+        let (aad, sealed) = packet.split_at(header);
+        let mut out = sealed.to_vec();
+        self.rtp.open_in_place(self.rtp_nonce(ssrc, index), Aad::from(aad), &mut out).ok()?;
+        out.truncate(sealed.len() - GCM_TAG);
+        Some(out)
     }
 
     fn rtcp_nonce(&self, ssrc: &[u8], index: u32) -> Nonce {
@@ -246,11 +271,25 @@ impl Cm {
     fn seal_rtp(&self, packet: &mut [u8], header: usize, ssrc: u32, index: u64) -> Result<(), Unspecified> {
         let end = packet.len() - SHA1_TAG;
         self.rtp.less_safe_encrypt(&mut packet[header..end], Cm::iv(&self.rtp_salt, ssrc, index))?;
-        let mut mac = hmac::Context::with_key(&self.rtp_auth);
-        mac.update(&packet[..end]);
-        mac.update(&((index >> 16) as u32).to_be_bytes());
-        packet[end..].copy_from_slice(&mac.sign().as_ref()[..SHA1_TAG]);
+        let tag = self.rtp_tag(&packet[..end], index);
+        packet[end..].copy_from_slice(&tag.as_ref()[..SHA1_TAG]);
         Ok(())
+    }
+
+    fn open_rtp(&self, packet: &[u8], header: usize, ssrc: u32, index: u64) -> Option<Vec<u8>> {
+        let (body, tag) = packet.split_at(packet.len() - SHA1_TAG);
+        aws_lc_rs::constant_time::verify_slices_are_equal(&self.rtp_tag(body, index).as_ref()[..SHA1_TAG], tag).ok()?;
+        let mut out = body[header..].to_vec();
+        self.rtp.less_safe_encrypt(&mut out, Cm::iv(&self.rtp_salt, ssrc, index)).ok()?;
+        Some(out)
+    }
+
+    /// Over the packet and the rollover counter.
+    fn rtp_tag(&self, body: &[u8], index: u64) -> hmac::Tag {
+        let mut mac = hmac::Context::with_key(&self.rtp_auth);
+        mac.update(body);
+        mac.update(&((index >> 16) as u32).to_be_bytes());
+        mac.sign()
     }
 
     fn seal_rtcp(&self, plain: &[u8], index: u32) -> Result<Vec<u8>, Unspecified> {
@@ -328,6 +367,22 @@ mod tests {
             for len in 0..sealed.len() {
                 assert_eq!(server.remote.open_rtcp(&sealed[..len]), None);
             }
+        }
+    }
+
+    #[test]
+    fn srtp_opens_with_its_own_index_and_ssrc_only() {
+        let profiles = [(SrtpProfile::AEAD_AES_256_GCM, 88), (SrtpProfile::AEAD_AES_128_GCM, 56), (SrtpProfile::AES128_CM_SHA1_80, 60)];
+        for (profile, len) in profiles {
+            let (client, server) = sessions(profile, len);
+            let plain: Vec<u8> = (0..40).collect();
+            let mut sealed = [&plain[..], &vec![0; client.local.tag_len()]].concat();
+            client.local.seal_rtp(&mut sealed, 12, 9, 70_000).unwrap();
+            assert_eq!(server.remote.open_rtp(&sealed, 12, 9, 70_000).as_deref(), Some(&plain[12..]));
+            assert_eq!(server.remote.open_rtp(&sealed, 12, 9, 70_000 - 65_536), None, "{profile:?}: another rollover");
+            assert_eq!(server.remote.open_rtp(&sealed, sealed.len() + 1, 9, 70_000), None, "{profile:?}: no payload");
+            sealed[20] ^= 1;
+            assert_eq!(server.remote.open_rtp(&sealed, 12, 9, 70_000), None, "{profile:?}: changed");
         }
     }
 
