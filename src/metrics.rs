@@ -379,27 +379,32 @@ impl DropReason {
 
 /// Counts by reason, plain numbers: pure code keeps one and its owner publishes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Drops([u64; DropReason::ALL.len()]);
+pub struct Drops {
+    counts: [u64; DropReason::ALL.len()],
+    /// Something was counted: most have nothing to add, thousands of times a second.
+    any: bool,
+}
 
 impl Drops {
     /// Counts one.
     pub fn count(&mut self, reason: DropReason) {
-        self.0[reason as usize] += 1;
+        self.count_many(reason, 1);
     }
 
     /// Counts several.
     pub fn count_many(&mut self, reason: DropReason, count: u64) {
-        self.0[reason as usize] += count;
+        self.counts[reason as usize] += count;
+        self.any |= count > 0;
     }
 
     /// How many of this reason.
     pub fn get(&self, reason: DropReason) -> u64 {
-        self.0[reason as usize]
+        self.counts[reason as usize]
     }
 
     /// All of them together.
     pub fn total(&self) -> u64 {
-        self.0.iter().sum()
+        self.counts.iter().sum()
     }
 
     /// What was counted since the last call; starts again from nothing.
@@ -409,8 +414,16 @@ impl Drops {
 
     /// Adds another's counts.
     pub fn add(&mut self, other: &Drops) {
-        for (mine, theirs) in self.0.iter_mut().zip(other.0) {
-            *mine += theirs;
+        if other.any {
+            self.any = true;
+            self.counts.iter_mut().zip(other.counts).for_each(|(mine, theirs)| *mine += theirs);
+        }
+    }
+
+    /// Adds them to another's, and starts again from nothing.
+    pub fn move_to(&mut self, other: &mut Drops) {
+        if self.any {
+            other.add(&self.take());
         }
     }
 }

@@ -55,7 +55,7 @@ pub struct BotKit {
     pub rejoin: Option<String>,
     /// How media goes.
     pub transport: Transport,
-    /// Packets that come are counted and not decrypted. Such a bot sends none.
+    /// Packets that come are counted and not decrypted.
     pub light: bool,
 }
 
@@ -266,7 +266,8 @@ impl Client {
         let (Some(light), [128..192, kind, ..]) = (&mut self.light, bytes) else { return false };
         if (192..224).contains(kind) {
             light.handle_rtcp(bytes, now);
-            return true;
+            // What is asked of those who send is answered by str0m.
+            return self.videos.is_empty() && self.microphone.is_none();
         }
         match light.handle_rtp(bytes, now) {
             Heard::Packet(mid, counted) => {

@@ -9,10 +9,13 @@
 //!
 //! A panic inside a connection closes that peer, inside a room that room; the shard lives.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
+use rustc_hash::FxHashMap;
+
+use self::outgoing::{Chain, Outgoing};
 use super::command::{Action, Arrival, Declared, Entry, Joined, LayerReport, Notice, NumberedSection, Refusal, RoomInfo, RoomOptions};
 use super::demux::Demux;
 use super::hall::{Hall, Known};
@@ -20,15 +23,16 @@ use super::timers::{Timers, Waiter};
 use crate::auth::Secret;
 use crate::id::{ConnectionId, PeerId, RoomName, SlotIndex, TrackId};
 use crate::limits::Limits;
-use crate::metrics::{DropReason, Present, ShardCounters};
+use crate::metrics::{Present, ShardCounters};
 use crate::people::{self, LeaveReason, PeopleError, Snapshot};
 use crate::room::{self, Forward};
-use crate::webrtc::{Answer, EgressCounters, Offer, Path, Peer, ntp_time_to_unix_ms};
+use crate::webrtc::{Answer, Offer, Peer, ntp_time_to_unix_ms};
 
 mod flow;
 #[cfg(test)]
 mod footprint;
 mod gate;
+mod outgoing;
 mod resume;
 
 /// One connection and where it belongs.
@@ -46,13 +50,15 @@ struct Member {
     media: Box<Peer>,
     /// It has datagrams waiting and stands in the list of those who have.
     touched: bool,
+    /// Its packets of this tick.
+    chain: Chain,
 }
 
 /// Rooms with their people and connections.
 pub struct Core {
     halls: Vec<Option<Hall>>,
     names: BTreeMap<RoomName, usize>,
-    members: HashMap<PeerId, Member>,
+    members: FxHashMap<PeerId, Member>,
     demux: Demux,
     timers: Timers,
     notices: VecDeque<(PeerId, Notice)>,
@@ -64,6 +70,7 @@ pub struct Core {
     leaving: Vec<Box<Peer>>,
     /// Reused for every packet.
     forwards: Vec<Forward>,
+    outgoing: Outgoing,
     /// Peers that broke within a loop over all of them.
     broken: Vec<PeerId>,
     /// What the datagram that was handled last proved.
@@ -81,7 +88,7 @@ impl Core {
         Core {
             halls: vec![],
             names: BTreeMap::new(),
-            members: HashMap::new(),
+            members: FxHashMap::default(),
             demux: Demux::default(),
             timers: Timers::default(),
             notices: VecDeque::new(),
@@ -91,6 +98,7 @@ impl Core {
             touched: vec![],
             leaving: vec![],
             forwards: vec![],
+            outgoing: Outgoing::default(),
             broken: vec![],
             proven: None,
             epoch,
@@ -167,8 +175,20 @@ impl Core {
         };
         tracks.iter().for_each(|t| media.set_track(&t.mid, Some(t.track)));
         self.timers.set(Waiter::Peer(peer), Some(media.timeout()));
-        self.members
-            .insert(peer, Member { hall: key, viewer, receives: rights.subscribe, secret, attachment: 0, since: 0, media, touched: false });
+        self.members.insert(
+            peer,
+            Member {
+                hall: key,
+                viewer,
+                receives: rights.subscribe,
+                secret,
+                attachment: 0,
+                since: 0,
+                media,
+                touched: false,
+                chain: Chain::default(),
+            },
+        );
         self.present = None;
         self.counters.joins += 1;
         // The others are told before the newcomer listens: what happened before is in the snapshot.
@@ -327,23 +347,6 @@ impl Core {
         self.ended.pop_front()
     }
 
-    /// Everything that waits to be sent: (path, bytes, segment size), runs of at most `run_max` datagrams.
-    pub fn take_datagrams(&mut self, run_max: usize, mut send: impl FnMut(Path, &[u8], usize)) {
-        for mut media in self.leaving.drain(..) {
-            media.take_datagrams(run_max, &mut send);
-        }
-        for peer in self.touched.drain(..) {
-            if let Some(member) = self.members.get_mut(&peer) {
-                member.touched = false;
-                member.media.take_datagrams(run_max, &mut send);
-                let (egress, drops) = member.media.take_counters();
-                add_egress(&mut self.counters, &egress);
-                self.counters.drops.add(&drops);
-                self.timers.set(Waiter::Peer(peer), Some(member.media.timeout()));
-            }
-        }
-    }
-
     /// Rooms, participants, viewers and tracks, for the gauges.
     pub fn present(&mut self) -> Present {
         if let Some(present) = self.present {
@@ -478,16 +481,4 @@ impl Core {
         self.counters.room_panics += 1;
         self.end(key, LeaveReason::ServerError, now);
     }
-}
-
-fn add_egress(sum: &mut ShardCounters, more: &EgressCounters) {
-    sum.packets_sent += more.packets;
-    sum.bytes_sent += more.bytes;
-    sum.nacks_received += more.nacks;
-    sum.rtx_packets_sent += more.rtx;
-    sum.padding_bytes_sent += more.padding;
-    sum.plis_received += more.plis;
-    sum.drops.count_many(DropReason::Feedback, more.refused);
-    sum.drops.count_many(DropReason::Duplicate, more.repeated_lately);
-    sum.drops.count_many(DropReason::Rate, more.repeated_enough);
 }

@@ -28,7 +28,7 @@ use super::report::{self, Epoch, Reports};
 use super::srtp::{Session, TAG_MAX};
 use crate::id::SlotIndex;
 use crate::limits::{DATAGRAM_BYTES_MAX, HISTORY_AUDIO_PACKETS_MAX, HISTORY_PACKETS_MAX, MEDIA_BYTES_MAX};
-use crate::metrics::{DropReason, Drops};
+use crate::metrics::{DropReason, Drops, ShardCounters};
 use crate::room::Forward;
 use crate::rtp::{Codec, Kind, Packet, red};
 
@@ -88,6 +88,19 @@ pub(super) struct Stream {
     pub(super) history: History,
     pub(super) rtx_index: u64,
     reports: Reports,
+    /// Of the codec that was sent last.
+    types: Option<PayloadTypes>,
+}
+
+impl Stream {
+    /// How the receiver wants this codec numbered.
+    #[inline]
+    fn types(&mut self, codec: Codec) -> Option<PayloadTypes> {
+        if self.types.is_none_or(|types| types.codec != codec) {
+            self.types = self.config.codecs.iter().find(|types| types.codec == codec).copied();
+        }
+        self.types
+    }
 }
 
 /// What is counted for the metrics; taken once per tick.
@@ -111,6 +124,22 @@ pub struct EgressCounters {
     pub repeated_enough: u64,
     /// SRTCP that was not authentic, or had been read before.
     pub refused: u64,
+}
+
+impl EgressCounters {
+    /// Moves all into the shard's.
+    pub fn add_to(&mut self, sum: &mut ShardCounters) {
+        let counted = std::mem::take(self);
+        sum.packets_sent += counted.packets;
+        sum.bytes_sent += counted.bytes;
+        sum.nacks_received += counted.nacks;
+        sum.rtx_packets_sent += counted.rtx;
+        sum.padding_bytes_sent += counted.padding;
+        sum.plis_received += counted.plis;
+        sum.drops.count_many(DropReason::Feedback, counted.refused);
+        sum.drops.count_many(DropReason::Duplicate, counted.repeated_lately);
+        sum.drops.count_many(DropReason::Rate, counted.repeated_enough);
+    }
 }
 
 /// The send side of one connection.
@@ -174,13 +203,14 @@ impl Egress {
             Kind::Video => HISTORY_PACKETS_MAX,
         };
         let history = History::new(size);
-        self.streams.push(Stream { config, history, rtx_index: 1, reports: Reports::default() });
+        self.streams.push(Stream { config, history, rtx_index: 1, reports: Reports::default(), types: None });
     }
 
     /// A later offer may number extensions and payloads anew; SSRCs and what was sent stay.
     pub fn renegotiate(&mut self, slot: SlotIndex, codecs: Vec<PayloadTypes>, ids: ExtensionIds) {
         if let Some(stream) = self.streams.get_mut(usize::from(slot.0)) {
             stream.config.codecs = codecs;
+            stream.types = None;
             stream.config.ids = ids;
         }
     }
@@ -222,7 +252,7 @@ impl Egress {
     pub(super) fn seal(&mut self, forward: &Forward, packet: &Arc<Packet>, now: Instant) -> Result<(), DropReason> {
         let Some(session) = &self.session else { return Err(DropReason::NotConnected) };
         let stream = self.streams.get_mut(usize::from(forward.slot.0)).ok_or(DropReason::NoTrack)?;
-        let types = stream.config.codecs.iter().find(|c| c.codec == packet.codec).ok_or(DropReason::Codec)?;
+        let types = stream.types(packet.codec).ok_or(DropReason::Codec)?;
         stream.history.admit(forward.header.seq)?;
         let sent = Sent { header: forward.header, track: forward.track, packet: packet.clone(), repeated: None };
         let out = Outgoing { session, transport: self.ledger.next(), abs_send_time: abs_send_time(self.epoch.0, now) };

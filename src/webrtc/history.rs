@@ -28,10 +28,12 @@ pub struct Sent {
 #[derive(Debug)]
 pub struct TooSoon;
 
-/// A ring by sequence number.
+/// A ring by sequence number. Packets and what was written of them stand apart: who only writes waits for no memory, and a thousand receivers' rings are
+/// far from the processor.
 #[derive(Debug)]
 pub struct History {
-    ring: Vec<Option<Sent>>,
+    packets: Vec<Option<Arc<Packet>>>,
+    notes: Vec<Note>,
     size: usize,
     highest: Option<u64>,
     /// Lower numbers were forgotten.
@@ -40,42 +42,51 @@ pub struct History {
     began: u64,
 }
 
+/// What was written of a packet.
+#[derive(Clone, Copy, Debug)]
+struct Note {
+    header: Rewritten,
+    track: TrackId,
+    repeated: Option<Instant>,
+}
+
 impl History {
     /// Keeps the last `size` packets. Memory is taken when the first is sent.
     pub fn new(size: usize) -> History {
-        History { ring: Vec::new(), size, highest: None, floor: 0, began: 0 }
+        History { packets: vec![], notes: vec![], size, highest: None, floor: 0, began: 0 }
     }
 
     /// May this number be sent? Only once, and only while the ring still remembers whether it was.
     #[inline]
     pub fn admit(&self, seq: u64) -> Result<(), DropReason> {
-        let Some(highest) = self.highest else { return Ok(()) };
+        let Some(highest) = self.highest.filter(|highest| seq <= *highest) else { return Ok(()) };
         if seq < self.floor || seq + self.size as u64 <= highest {
             return Err(DropReason::Late);
         }
-        match self.ring.get(seq as usize % self.size).and_then(Option::as_ref) {
-            Some(sent) if sent.header.seq == seq => Err(DropReason::Duplicate),
-            _ => Ok(()),
-        }
+        if self.at(seq).is_some() { Err(DropReason::Duplicate) } else { Ok(()) }
     }
 
     /// Notes an admitted packet.
     #[inline]
     pub fn note(&mut self, sent: Sent) {
-        let seq = sent.header.seq;
-        if sent.header.begins {
-            self.began = seq;
+        let Sent { header, track, packet, repeated } = sent;
+        let note = Note { header, track, repeated };
+        if header.begins {
+            self.began = header.seq;
         }
-        if self.ring.is_empty() {
-            self.ring.resize(self.size, None);
+        if self.packets.is_empty() {
+            self.packets.resize(self.size, None);
+            self.notes.resize(self.size, note);
         }
-        self.ring[seq as usize % self.size] = Some(sent);
-        self.highest = Some(self.highest.map_or(seq, |h| h.max(seq)));
+        let place = self.place(header.seq);
+        self.packets[place] = Some(packet);
+        self.notes[place] = note;
+        self.highest = Some(self.highest.map_or(header.seq, |h| h.max(header.seq)));
     }
 
     /// Forgets the packets and remembers the numbers: nothing at or below the highest is admitted any more.
     pub fn clear(&mut self) {
-        self.ring = Vec::new();
+        (self.packets, self.notes) = (vec![], vec![]);
         self.floor = self.highest.map_or(0, |h| h + 1);
     }
 
@@ -85,36 +96,49 @@ impl History {
         if sent.repeated.is_some_and(|at| now.saturating_duration_since(at) < again) {
             return Err(TooSoon);
         }
-        let before = sent.repeated.replace(now);
-        Ok(Some(Sent { repeated: before, ..sent.clone() }))
+        let place = self.place(sent.header.seq);
+        self.notes[place].repeated = Some(now);
+        Ok(Some(sent))
     }
 
     /// The newest packet, if it is remembered.
-    pub fn newest(&self) -> Option<&Sent> {
-        self.ring.get(self.highest? as usize % self.size)?.as_ref()
+    pub fn newest(&self) -> Option<Sent> {
+        self.at(self.highest?)
     }
 
     /// For padding that is of use: the newest packet of at most so many bytes that was not repeated within `again`. Looks at a few only.
     pub fn repeat_any(&mut self, bytes_max: usize, now: Instant, again: Duration) -> Option<Sent> {
         let highest = self.highest?;
-        for seq in (highest.saturating_sub(PADDING_SEARCH)..=highest).rev() {
-            let Some(Some(sent)) = self.ring.get_mut(seq as usize % self.size) else { continue };
-            let fits = sent.header.seq == seq && seq >= self.began && sent.packet.payload.len() <= bytes_max;
-            if fits && sent.repeated.is_none_or(|at| now.saturating_duration_since(at) >= again) && sent.is_young(now) {
-                sent.repeated = Some(now);
-                return Some(sent.clone());
-            }
-        }
-        None
+        let lowest = highest.saturating_sub(PADDING_SEARCH).max(self.began);
+        let is_of_use = |sent: &Sent| {
+            let waited = sent.repeated.is_none_or(|at| now.saturating_duration_since(at) >= again);
+            waited && sent.packet.payload.len() <= bytes_max && sent.is_young(now)
+        };
+        let mut sent = (lowest..=highest).rev().filter_map(|seq| self.at(seq)).find(is_of_use)?;
+        let place = self.place(sent.header.seq);
+        sent.repeated = Some(now);
+        self.notes[place].repeated = sent.repeated;
+        Some(sent)
     }
 
-    fn find(&mut self, seq: u16, now: Instant) -> Option<&mut Sent> {
+    fn find(&self, seq: u16, now: Instant) -> Option<Sent> {
         let highest = self.highest?;
         // The newest number with these lower bits that is not beyond the highest sent.
         let back = (highest as u16).wrapping_sub(seq);
-        let seq = highest.checked_sub(back.into())?;
-        let sent = self.ring.get_mut(seq as usize % self.size)?.as_mut().filter(|s| s.header.seq == seq && seq >= self.began)?;
-        sent.is_young(now).then_some(sent)
+        let seq = highest.checked_sub(back.into()).filter(|seq| *seq >= self.began)?;
+        self.at(seq).filter(|sent| sent.is_young(now))
+    }
+
+    /// The packet with this number.
+    fn at(&self, seq: u64) -> Option<Sent> {
+        let place = self.place(seq);
+        let (note, packet) = (self.notes.get(place)?, self.packets.get(place)?.as_ref()?);
+        let Note { header, track, repeated } = *note;
+        (header.seq == seq).then(|| Sent { header, track, packet: packet.clone(), repeated })
+    }
+
+    fn place(&self, seq: u64) -> usize {
+        (seq % self.size as u64) as usize
     }
 }
 

@@ -44,8 +44,9 @@ pub mod tap;
 mod translate;
 
 pub use bwe::Estimate;
-pub use egress::EgressCounters;
+
 pub use offer::{Answer, Offer, OfferError, OfferedSection, VideoCodec};
+pub use outbox::Outbox;
 pub use path::{Path, Source, Transport};
 pub use peer::{CloseReason, Negotiated, Peer, PeerConfig, PeerEvent, Published};
 pub use tap::certificate;

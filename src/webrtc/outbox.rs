@@ -1,4 +1,4 @@
-//! Datagrams that wait for the end of the tick: one peer's, in one buffer, so that runs of equal size leave in one call.
+//! Datagrams that wait to be sent: one peer's, in one buffer, so that runs of equal size leave in one call.
 
 use crate::limits::OUTBOX_BYTES_MAX;
 
@@ -42,6 +42,14 @@ impl Outbox {
     /// Nothing waits.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
+    }
+
+    /// Takes another's memory where that is larger. Nothing waits in either.
+    pub fn keep_larger(&mut self, other: Outbox) {
+        debug_assert!(self.is_empty() && other.is_empty(), "all of it has left");
+        if other.bytes.capacity() > self.bytes.capacity() {
+            *self = other;
+        }
     }
 
     /// Runs of datagrams of equal size (the last may be shorter), at most `run_max` each: (bytes, segment size). Nothing waits afterwards.

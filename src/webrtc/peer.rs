@@ -23,13 +23,14 @@ use str0m::{Candidate, Rtc};
 
 use super::egress::{Egress, StreamConfig};
 use super::offer::{Answer, Offer, OfferError, OfferedSection, VideoCodec};
+use super::outbox::Outbox;
 use super::path::Path;
 use super::redundancy::Redundancy;
 use super::route::Route;
 use super::{tap, translate};
 use crate::id::{ConnectionId, LayerIndex, SlotIndex, TrackId};
 use crate::limits::{CONNECT_TIMEOUT, DATA_BYTES_MAX, Limits};
-use crate::metrics::Drops;
+use crate::metrics::{Drops, ShardCounters};
 use crate::rate::Bucket;
 use crate::room::SlotSpec;
 use crate::rtp::{CaptureClock, Codec, Kind, Packet};
@@ -442,10 +443,24 @@ impl Peer {
         &self.ufrag
     }
 
-    /// The send side's counters and the drops since the last call.
-    pub fn take_counters(&mut self) -> (super::EgressCounters, Drops) {
-        self.drops.add(&self.egress.drops.take());
-        (std::mem::take(&mut self.egress.counters), self.drops.take())
+    /// Where to write datagrams for now: memory that is at hand already. One who has some waiting goes on with its own.
+    pub fn lend_outbox(&mut self, outbox: &mut Outbox) {
+        if self.egress.outbox.is_empty() {
+            std::mem::swap(&mut self.egress.outbox, outbox);
+        }
+    }
+
+    /// Nothing waits any more: a peer keeps no memory for it.
+    pub fn return_outbox(&mut self, outbox: &mut Outbox) {
+        outbox.keep_larger(std::mem::take(&mut self.egress.outbox));
+    }
+
+    /// Adds what the send side counted, and the drops, since the last call.
+    pub fn add_counters(&mut self, sum: &mut ShardCounters) {
+        self.egress.counters.add_to(sum);
+        for drops in [&mut self.drops, &mut self.egress.drops] {
+            drops.move_to(&mut sum.drops);
+        }
     }
 
     /// Asks the client for a keyframe of a layer.

@@ -119,7 +119,8 @@ impl Hall {
         let is_video = |source| source == ninefold::api::protocol::Source::Camera;
         let declared = client.sections().into_iter().map(|sent| section(sent.mid, is_video(sent.source))).collect();
         let profile = Profile { identity: kit.name.clone(), name: kit.name, metadata: String::new() };
-        let options = RoomOptions { filler: if crowd.sees == 0 { Filler::Broadcast } else { Filler::Conference }, ..RoomOptions::default() };
+        let options =
+            RoomOptions { filler: if crowd.sees == 0 { Filler::Broadcast } else { Filler::Conference }, ..RoomOptions::default() };
         let entry = Entry { profile, viewer: !publishes, rights: Rights::MODERATOR, address: None, options };
         let arrival = Arrival { media: Box::new(media), negotiated, declared, secret: Secret::from_random((index as u128).to_be_bytes()) };
         let room = RoomName::parse("bench").map_err(|error| error.to_string())?;
@@ -172,11 +173,15 @@ impl Hall {
         for (address, datagram) in &incoming {
             core.handle_datagram(webrtc::Path::udp(*address, SERVER.into()), datagram, now);
         }
+        let mut carried = Duration::ZERO;
         core.take_datagrams(RUN_MAX, |path, bytes, segment| {
+            // Here would be the system call; what this takes is not the shard's.
+            let began = Instant::now();
             arena.extend_from_slice(bytes);
             sent.push((path.remote, arena.len(), segment));
+            carried += began.elapsed();
         });
-        work.time += before.0.elapsed();
+        work.time += before.0.elapsed() - carried;
         work.packets += core.counters.packets_sent - before.1;
         work.bytes += core.counters.bytes_sent - before.2;
         work.runs += sent.len() as u64;

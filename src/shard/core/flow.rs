@@ -13,7 +13,7 @@ use crate::id::{ConnectionId, LayerIndex, PeerId, SlotIndex, TrackId};
 use crate::limits::{DATA_BYTES_PER_COST, DATA_RECEIVERS_PER_COST};
 use crate::metrics::DropReason;
 use crate::people::LeaveReason;
-use crate::room::{self, Forward, Output};
+use crate::room::{self, Output};
 use crate::rtp::Packet;
 use crate::shard::command::Notice;
 use crate::webrtc::{CloseReason, Path, PeerEvent, Transport};
@@ -152,31 +152,16 @@ impl Core {
         if forwarded.is_err() {
             return self.on_room_panic(key, now);
         }
-        let forwards = std::mem::take(&mut self.forwards);
-        for forward in &forwards {
-            self.send(forward, &packet, now);
+        let mut forwards = std::mem::take(&mut self.forwards);
+        if !forwards.is_empty() {
+            let packet = self.outgoing.add(packet, now);
+            forwards.drain(..).for_each(|forward| self.queue(forward, packet));
         }
         self.forwards = forwards;
-        self.end_broken(now);
-    }
-
-    /// One packet to one receiver. Who breaks over it is noted.
-    fn send(&mut self, forward: &Forward, packet: &Arc<Packet>, now: Instant) {
-        let Some(member) = self.members.get_mut(&forward.peer) else { return };
-        match catch_unwind(AssertUnwindSafe(|| member.media.send(forward, packet, now))) {
-            Ok(Ok(())) => {
-                if !member.touched {
-                    member.touched = true;
-                    self.touched.push(forward.peer);
-                }
-            }
-            Ok(Err(reason)) => self.counters.drops.count(reason),
-            Err(_) => self.broken.push(forward.peer),
-        }
     }
 
     /// Takes out those who broke within a loop over many.
-    fn end_broken(&mut self, now: Instant) {
+    pub(super) fn end_broken(&mut self, now: Instant) {
         while let Some(broken) = self.broken.pop() {
             self.on_panic(broken, now);
         }
@@ -226,8 +211,10 @@ impl Core {
                 Ok(Some(Output::Encodings { publisher, track, active })) => encodings.entry(publisher).or_default().push((track, active)),
                 Ok(Some(Output::Want { peer, bps })) => self.want(peer, bps, now),
                 Ok(Some(Output::Replay(packets))) => {
-                    packets.iter().for_each(|(forward, packet)| self.send(forward, packet, now));
-                    self.end_broken(now);
+                    for (forward, packet) in packets {
+                        let packet = self.outgoing.add(packet, now);
+                        self.queue(forward, packet);
+                    }
                 }
                 Ok(Some(Output::Speakers(speakers))) => {
                     let speakers: Arc<[room::Speaker]> = speakers.into();
