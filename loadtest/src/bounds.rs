@@ -103,7 +103,8 @@ mod tests {
             ..Bounds::default()
         };
         assert_eq!(broken(&strict, &clients, Some(5.0), 9), Vec::<String>::new());
-        let breaks: [(fn(&mut Clients), &str); 6] = [
+        type Spoil = fn(&mut Clients);
+        let breaks: [(Spoil, &str); 6] = [
             (|clients| clients.connected = 2, "everybody is connected and has a picture: 2 of 3"),
             (|clients| clients.lost_after_repair = 1, "lost packets after repair: 1 instead of 0"),
             (|clients| clients.freezes = 1, "freezes: 1 instead of 0"),

@@ -6,7 +6,7 @@ use crate::bad_network::Phase;
 use crate::capacity::{Tried, Verdict};
 use crate::report::Report;
 use crate::series::Sample;
-use crate::svg::{Line, Plot, bars};
+use crate::svg::{Line, Plot, bars, whole};
 use crate::table::{bitrate, bytes, number};
 
 const STYLE: &str = include_str!("report.css");
@@ -72,17 +72,12 @@ impl Report {
         let measured = (self.measured_from_s, self.measured_from_s + self.duration_s);
         let plot = |title, unit: fn(f64) -> String, lines: &[Line]| Plot { title, unit, lines, measured }.svg();
         let percent = |share: f64| format!("{:.0} %", share * 100.0);
-        let count = |value: f64| if value.fract() == 0.0 { number(value) } else { format!("{value:.2}") };
         [
             plot("Packets a second, received by bots", number, &[line("packets", |s| s.packets_per_s)]),
             plot("Bits a second, received by bots", bitrate, &[line("bits", |s| s.bits_per_s)]),
             plot("CPU, of a core", percent, &[line("server", |s| s.server_cpu_share), line("bots", |s| s.bots_cpu_share)]),
-            plot(
-                "Bots that are in, and whose media connected in this second",
-                count,
-                &[line("in", |s| s.bots as f64), line("connected", |s| s.joins as f64)],
-            ),
-            plot("Losses before repair, and freezes", count, &[line("lost", |s| s.missed as f64), line("freezes", |s| s.freezes as f64)]),
+            plot("Bots", whole, &[line("in their rooms", |s| s.bots as f64), line("connected in this second", |s| s.joins as f64)]),
+            plot("Losses before repair, and freezes", whole, &[line("lost", |s| s.missed as f64), line("freezes", |s| s.freezes as f64)]),
             plot("Server memory", bytes, &[line("memory", |s| s.server_rss_bytes)]),
         ]
         .concat()

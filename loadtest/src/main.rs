@@ -133,8 +133,7 @@ fn load(scenario: Scenario, options: &Options) -> Result<bool, String> {
     let Options { publishers, viewers, rooms, ramp, light, .. } = *options;
     let scenario = Numbers { publishers, viewers, rooms, duration, ramp, light }.apply(scenario);
     scenario.check()?;
-    let files = [&options.json, &options.html].into_iter().flatten();
-    files.map(|path| writable(path)).collect::<Result<(), String>>()?;
+    [&options.json, &options.html].into_iter().flatten().try_for_each(|path| writable(path))?;
     if options.find_capacity && scenario.network.is_some() {
         return Err("--find-capacity needs a network that stays as it is: take another preset than bad-network".into());
     }

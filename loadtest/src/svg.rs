@@ -3,11 +3,12 @@
 use std::fmt::Write as _;
 
 use crate::histogram::Bucket;
+use crate::table::number;
 
 const WIDTH: f64 = 560.0;
 const HEIGHT: f64 = 190.0;
 const LEFT: f64 = 78.0;
-const RIGHT: f64 = 12.0;
+const RIGHT: f64 = 26.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 26.0;
 /// Points of a line. More: as many are left out as is needed.
@@ -77,7 +78,7 @@ pub fn bars(title: &str, buckets: &[Bucket]) -> String {
     let mut body = String::new();
     for step in 0..=4 {
         let count = most * f64::from(step) / 4.0;
-        body += &grid(y(count), &if most < 4.0 { String::new() } else { crate::table::number(count) });
+        body += &grid(y(count), &whole(count));
     }
     for decade in low as i32..=high as i32 {
         let value = 10_f64.powi(decade);
@@ -110,6 +111,11 @@ fn grid(y: f64, text: &str) -> String {
 
 fn label(x: f64, text: &str) -> String {
     format!(r#"<text class="middle" x="{x:.1}" y="{:.1}">{text}</text>"#, HEIGHT - 8.0)
+}
+
+/// A count; halves of things are not written.
+pub fn whole(count: f64) -> String {
+    if count.fract() == 0.0 { number(count) } else { String::new() }
 }
 
 /// The next of 1, 2, 4, 5 and 10 times a power of ten.
