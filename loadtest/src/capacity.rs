@@ -7,6 +7,7 @@
 //! A step holds if the bounds of the scenario do. Where the bots themselves are late, nothing is known about the server, and the search ends.
 
 use std::fmt;
+use std::time::Duration;
 
 use ninefold::api::protocol::RoomMode;
 use serde::Serialize;
@@ -23,6 +24,8 @@ use crate::table::{cores, number};
 
 /// More in one room: not looked for.
 const COUNT_MAX: usize = 20_000;
+/// Who has just come disturbs the others, and estimates of bandwidth rise for seconds; none of it says what is carried.
+const SETTLE: Duration = Duration::from_secs(4);
 /// The border is known when what broke is so near to what held, as one in so many.
 const NEAR: usize = 16;
 
@@ -138,7 +141,7 @@ impl Run<'_> {
     /// Measures with so many of a group in each of its rooms. Returns what was lost too.
     async fn attempt(&mut self, group: (usize, usize), count: usize) -> Result<(Tried, u64), Cut> {
         self.resize(group, count).await?;
-        self.settle().await?;
+        self.wait(SETTLE).await?;
         self.crowd.forget_lateness();
         let duration = self.plan.scenario.duration;
         self.progress_step(count, duration);
