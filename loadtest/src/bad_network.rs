@@ -1,47 +1,30 @@
-//! The preset `bad-network`: the same call on one network after the other, and what was received on each.
+//! A bad network between the bots and the server: one after the other, and what was received on each.
 //!
 //! ```text
-//! bots ◄──► wire ◄──► server        3 Mbit/s ─► 500 kbit/s ─► 3 Mbit/s ─► 3 Mbit/s and 5 % loss, a quarter of the time each
+//! bots ◄──► wire ◄──► server        3 Mbit/s ─► 500 kbit/s ─► 3 Mbit/s ─► 3 Mbit/s and 5 % loss, each for the same time
 //! ```
 //!
-//! The wire is in this process, and bots are led to it, so the server may be any and need not know. Each bot has a way of its own.
+//! The wires are in this process, one for each room, and bots are led to them, so the server may be any and need not know. Each bot has a way of its own.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use tokio::time::sleep;
 
 use crate::bot::{Bot, BotKit, Place};
+use crate::crowd::Crowd;
 use crate::pictures::Shown;
+use crate::scenario::{Conditions, Frozen, Network};
 use crate::wire::relay::Relay;
 
-/// 40 ms there and back, on every network.
-const ALWAYS: &str = "delay=20ms down.queue=200ms down.rate=3mbit";
-/// Names, what changes, and the longest time that pictures may stand: what the network forces, with one keyframe's way.
-const PHASES: [(&str, &str, Frozen); 4] = [
-    ("3 Mbit/s", "down.rate=3mbit", Frozen::Share(0.02)),
-    ("500 kbit/s", "down.rate=500kbit", Frozen::Once),
-    ("3 Mbit/s again", "down.rate=3mbit", Frozen::Once),
-    ("5 % loss", "loss=5%", Frozen::Share(0.02)),
-];
 /// The same losses in each run.
 const SEED: u64 = 1;
-
-/// How much of a phase the picture of a slot may stand still.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub enum Frozen {
-    /// Such a share of it.
-    Share(f64),
-    /// 1.5 s in all and 1 s at once, since the network has changed.
-    Once,
-}
 
 /// One network and what was received on it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Phase {
     /// Its name.
-    pub name: &'static str,
+    pub name: String,
     /// How long it was measured.
     pub duration_s: f64,
     /// RTP payload, of all slots of the bot that received the least of it.
@@ -77,52 +60,54 @@ impl Phase {
     }
 }
 
-/// A wire before the media address of a room.
+/// Wires before the media addresses of all rooms.
 #[derive(Debug)]
 pub struct BadNetwork {
-    relay: Relay,
-    /// Who asked the server for its address keeps the room where it is until others are there.
-    scout: Bot,
+    relays: Vec<Relay>,
+    /// Who asked the server for the address of a room keeps the room where it is until others are there.
+    scouts: Vec<Bot>,
 }
 
 impl BadNetwork {
-    /// Begins with the first network.
-    pub async fn start(place: &Place) -> Result<BadNetwork, String> {
-        let scout = Bot::join(place, &BotKit::viewer()).await.map_err(|error| error.to_string())?;
-        let to = scout.look(|seen| seen.media_address).ok_or("the server names no address for media")?;
-        let listen: SocketAddr = if to.is_ipv4() { (Ipv4Addr::LOCALHOST, 0).into() } else { (Ipv6Addr::LOCALHOST, 0).into() };
-        let relay = Relay::start(listen, to, SEED).await.map_err(|error| format!("no relay: {error}"))?;
-        change(&relay, ALWAYS).await?;
-        Ok(BadNetwork { relay, scout })
-    }
-
-    /// Where bots send their media.
-    pub fn address(&self) -> SocketAddr {
-        self.relay.address()
-    }
-
-    /// Runs all phases. Losses end with it, so that what can be repaired is.
-    pub async fn run(&self, bots: &[Bot], duration: Duration) -> Result<Vec<Phase>, String> {
-        self.scout.leave().await;
-        let mut phases = vec![];
-        for (name, conditions, frozen) in PHASES {
-            change(&self.relay, conditions).await?;
-            let (before, began) = (Received::take(bots), Instant::now());
-            sleep(duration / PHASES.len() as u32).await;
-            phases.push(Received::take(bots).since(&before, (name, frozen), began.elapsed()));
+    /// Begins with what it always does, and leads everybody through it.
+    pub async fn start(network: &Network, crowd: &mut Crowd) -> Result<BadNetwork, String> {
+        let mut places: Vec<Place> = crowd.members.iter().map(|member| member.place.clone()).collect();
+        places.dedup();
+        let (mut relays, mut scouts) = (vec![], vec![]);
+        for place in places {
+            let scout = Bot::join(&place, &BotKit::viewer()).await.map_err(|error| error.to_string())?;
+            let to = scout.look(|seen| seen.media_address).ok_or("the server names no address for media")?;
+            let listen: SocketAddr = if to.is_ipv4() { (Ipv4Addr::LOCALHOST, 0).into() } else { (Ipv6Addr::LOCALHOST, 0).into() };
+            let relay = Relay::start(listen, to, SEED).await.map_err(|error| format!("no relay: {error}"))?;
+            let here = crowd.members.iter_mut().filter(|member| member.place == place);
+            here.for_each(|member| member.kit.relay = Some(relay.address()));
+            relays.push(relay);
+            scouts.push(scout);
         }
-        change(&self.relay, "loss=off").await?;
-        Ok(phases)
+        let network_now = BadNetwork { relays, scouts };
+        network_now.change(&network.always).await?;
+        Ok(network_now)
     }
-}
 
-async fn change(relay: &Relay, conditions: &str) -> Result<(), String> {
-    relay.change(conditions.split(' ').map(str::parse).collect::<Result<_, _>>()?).await
+    /// Who asked is not needed any more.
+    pub async fn scouts_leave(&self) {
+        for scout in &self.scouts {
+            scout.leave().await;
+        }
+    }
+
+    /// Changes all of it.
+    pub async fn change(&self, conditions: &str) -> Result<(), String> {
+        for relay in &self.relays {
+            relay.change(conditions.split_ascii_whitespace().map(str::parse).collect::<Result<_, _>>()?).await?;
+        }
+        Ok(())
+    }
 }
 
 /// What all bots have received until now, and what was shown since it was taken last.
-#[derive(Default)]
-struct Received {
+#[derive(Debug, Default)]
+pub struct Received {
     bytes: Vec<u64>,
     packets: u64,
     missed: u64,
@@ -131,7 +116,8 @@ struct Received {
 }
 
 impl Received {
-    fn take(bots: &[Bot]) -> Received {
+    /// Of these.
+    pub fn take<'a>(bots: impl Iterator<Item = &'a Bot>) -> Received {
         let (mut all, now) = (Received::default(), Instant::now());
         for bot in bots {
             let slots = &mut bot.client().seen.slots;
@@ -149,17 +135,19 @@ impl Received {
         all
     }
 
-    fn since(&self, before: &Received, (name, frozen): (&'static str, Frozen), lasted: Duration) -> Phase {
+    /// What was received in a phase that lasted so long.
+    pub fn since(&self, before: &Received, phase: &Conditions, lasted: Duration) -> Phase {
         let seconds = lasted.as_secs_f64();
-        let rates: Vec<f64> = self.bytes.iter().zip(&before.bytes).map(|(now, before)| (now - before) as f64 * 8.0 / seconds).collect();
+        let rates: Vec<f64> =
+            self.bytes.iter().zip(&before.bytes).map(|(now, before)| now.saturating_sub(*before) as f64 * 8.0 / seconds).collect();
         let frames = self.shown.iter().map(|shown| shown.frames).sum::<u64>();
-        let missed = self.missed - before.missed;
+        let missed = self.missed.saturating_sub(before.missed);
         // A repair may be of what was missed before.
         let lost = self.lost.saturating_sub(before.lost);
-        let packets = (self.packets - before.packets + lost).max(1) as f64;
+        let packets = (self.packets.saturating_sub(before.packets) + lost).max(1) as f64;
         let worst = |of: fn(&Shown) -> Duration| self.shown.iter().map(of).max().unwrap_or_default().as_secs_f64() * 1e3;
         Phase {
-            name,
+            name: phase.name.clone(),
             duration_s: seconds,
             received_bps_least: rates.iter().copied().reduce(f64::min).unwrap_or(0.0).round(),
             received_bps: (rates.iter().sum::<f64>() / rates.len().max(1) as f64).round(),
@@ -169,7 +157,7 @@ impl Received {
             longest_ms: worst(|shown| shown.longest).round(),
             lost_before_repair: missed as f64 / packets,
             lost_after_repair: lost as f64 / packets,
-            frozen,
+            frozen: phase.frozen,
         }
     }
 }
@@ -177,16 +165,6 @@ impl Received {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::conditions::Change;
-
-    #[test]
-    fn all_conditions_can_be_read() {
-        for conditions in PHASES.iter().map(|(_, conditions, _)| *conditions).chain([ALWAYS]) {
-            for word in conditions.split(' ') {
-                assert!(word.parse::<Change>().is_ok(), "{word}");
-            }
-        }
-    }
 
     #[test]
     fn a_phase_is_the_difference_of_two_looks() {
@@ -200,7 +178,8 @@ mod tests {
             lost: 14,
             shown: vec![shown(40, 30, 90), shown(50, 50, 60)],
         };
-        let phase = after.since(&before, ("x", Frozen::Share(0.02)), Duration::from_secs(2));
+        let conditions = Conditions { name: "x".into(), conditions: String::new(), frozen: Frozen::Share(0.02) };
+        let phase = after.since(&before, &conditions, Duration::from_secs(2));
         assert_eq!((phase.received_bps_least, phase.received_bps), (500_000.0, 750_000.0));
         assert_eq!((phase.frames_per_s, phase.freezes, phase.frozen_ms, phase.longest_ms), (22.5, 2, 50.0, 90.0));
         assert_eq!((phase.lost_before_repair, phase.lost_after_repair), (0.1, 0.05));

@@ -1,8 +1,9 @@
-//! What a Ninefold server says of itself: `/metrics`, read as numbers.
+//! What a Ninefold server says of itself: `/metrics`, read as numbers; and what the system says of it, where it runs on this machine.
 
 use std::collections::HashMap;
 
 use crate::http::{HttpError, Target};
+use crate::process::{Process, Switches};
 
 /// Why there are no figures of the server.
 #[derive(Debug, thiserror::Error)]
@@ -63,19 +64,31 @@ impl Metrics {
 }
 
 /// What the process has used and done until now.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Usage {
     /// Processor time, in steps of 10 ms.
     pub cpu_seconds: f64,
-    /// Packets that were forwarded.
-    pub packets_sent: f64,
     /// Memory.
     pub rss_bytes: f64,
+    /// Packets that were forwarded.
+    pub packets_sent: f64,
+    /// Their bytes, as datagrams.
+    pub bytes_sent: f64,
+    /// Packets that were repeated.
+    pub packets_repeated: f64,
+    /// Datagrams of all kinds.
+    pub datagrams_sent: f64,
+    /// System calls that sent them.
+    pub send_calls: f64,
+    /// Keyframes that publishers were asked for.
+    pub keyframes_asked: f64,
+    /// Known where the process is on this machine.
+    pub switches: Option<Switches>,
 }
 
 impl Usage {
-    /// Reads it.
-    pub async fn read(target: &Target) -> Result<Usage, MetricsError> {
+    /// Reads it, of the process too where that is known.
+    pub async fn read(target: &Target, process: Option<Process>) -> Result<Usage, MetricsError> {
         let metrics = Metrics::read(target).await?;
         let get = |name: &str| {
             let missing = || MetricsError::Missing { target: target.clone(), name: name.to_owned() };
@@ -83,8 +96,14 @@ impl Usage {
         };
         Ok(Usage {
             cpu_seconds: get("process_cpu_seconds_total")?,
-            packets_sent: get("ninefold_rtp_packets_sent_total")?,
             rss_bytes: get("process_resident_memory_bytes")?,
+            packets_sent: get("ninefold_rtp_packets_sent_total")?,
+            bytes_sent: get("ninefold_rtp_bytes_sent_total")?,
+            packets_repeated: get("ninefold_rtx_packets_sent_total")?,
+            datagrams_sent: get("ninefold_datagrams_sent_total")?,
+            send_calls: get("ninefold_send_calls_total")?,
+            keyframes_asked: get("ninefold_plis_sent_total")?,
+            switches: process.and_then(Process::switches),
         })
     }
 }

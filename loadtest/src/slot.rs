@@ -118,7 +118,9 @@ impl Slot {
     /// A packet came. Returns what is wrong with it.
     pub fn handle_packet(&mut self, packet: Arrived, now: Instant) -> Vec<String> {
         let mut faults = vec![];
-        if self.video && self.last.is_none_or(|last| last.track != packet.track) && !packet.keyframe {
+        // Behind a gap the keyframe may be what is missing, and a packet that was repaired may be of the source before.
+        let follows = self.highest.is_none_or(|(highest, _)| packet.seq == highest + 1);
+        if self.video && follows && self.last.is_none_or(|last| last.track != packet.track) && !packet.keyframe {
             faults.push(format!("track {} begins without a keyframe", packet.track));
         }
         faults.extend(self.note_number(packet.seq, packet.time));
@@ -280,5 +282,10 @@ mod tests {
         let mut slot = Slot::new(true);
         let faults = slot.handle_packet(Arrived { keyframe: false, ..packet(1, 5, 1) }, Instant::now());
         assert_eq!(faults, ["track 1 begins without a keyframe"]);
+        let next = Arrived { keyframe: false, ..packet(2, 5, 2) };
+        assert_eq!(slot.handle_packet(next, Instant::now()), ["track 2 begins without a keyframe"]);
+        // Nobody knows what was in the gap.
+        assert!(slot.handle_packet(Arrived { seq: 4, track: 3, ..next }, Instant::now()).is_empty());
+        assert!(slot.handle_packet(Arrived { seq: 3, ..next }, Instant::now()).is_empty(), "repaired, of the source before");
     }
 }

@@ -61,6 +61,11 @@ impl Server {
         Server { process, target }
     }
 
+    /// The number of its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     /// A room of it.
     pub(crate) fn place(&self, room: &str) -> Place {
         Place { target: self.target.clone(), room: room.to_owned(), mode: RoomMode::Conference }
