@@ -10,6 +10,7 @@
 //! light    counts packets without decrypting them                  receipts the feedback that says what came when
 //! wire     a bad network between clients and the server            units    `200ms`, `5%`, `500kbit`
 //! carrier  what carries its datagrams: UDP, or frames by TCP        bench         what a packet costs, beside its floor
+//! process  what the system says of a process (/proc)               target        the servers that bots can go to: ours, WHIP, Janus
 //! ```
 //!
 //! The wire types are those of the server (`ninefold::api::protocol`). Light viewers have its SRTP too; nothing else of it is used.
@@ -24,11 +25,13 @@ pub mod light;
 pub mod media;
 pub mod pictures;
 pub mod preset;
+pub mod process;
 pub mod receipts;
 pub mod report;
 pub mod seen;
 pub mod server;
 pub mod signal;
 pub mod slot;
+pub mod target;
 pub mod units;
 pub mod wire;
