@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use ninefold::api::protocol::{PublishedSection, Role, ServerMessage, Source};
+use ninefold::api::protocol::{PublishedSection, ServerMessage, Source};
 use ninefold::webrtc::tap;
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::channel::{ChannelConfig, ChannelId, Reliability};
@@ -25,64 +25,14 @@ use crate::media::{self, Audio, Camera, Made, RIDS, Video};
 use crate::seen::{Data, Seen};
 use crate::slot::{Arrived, Face, Slot};
 
+pub use crate::kit::BotKit;
+
 /// Silence and speech in −dBov.
 const SPEECH: i8 = -20;
 /// Packets that can be repeated, for how long, and at most this share of what is sent.
 const REPEATED_PACKETS: usize = 1_024;
 const REPEATED_AGE: Duration = Duration::from_secs(3);
 const REPEATED_SHARE: f32 = 0.5;
-
-/// What a bot brings.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BotKit {
-    /// Display name.
-    pub name: String,
-    /// Participant or viewer.
-    pub role: Role,
-    /// Camera, if there is one.
-    pub camera: Option<Camera>,
-    /// Microphone.
-    pub microphone: bool,
-    /// Receive slots.
-    pub video_slots: usize,
-    /// Receive slots.
-    pub audio_slots: usize,
-    /// Media goes to this relay instead of the addresses that the server names.
-    pub relay: Option<SocketAddr>,
-    /// Access token, where the server wants one.
-    pub token: Option<String>,
-    /// What an earlier participation was given to resume with; its place is taken over.
-    pub rejoin: Option<String>,
-    /// How media goes.
-    pub transport: Transport,
-    /// Packets that come are counted and not decrypted. Such a bot sends none.
-    pub light: bool,
-}
-
-impl BotKit {
-    /// Somebody with a camera, a microphone, four video and three audio slots.
-    pub fn person(name: &str) -> BotKit {
-        let name = name.to_owned();
-        BotKit {
-            name,
-            role: Role::Participant,
-            camera: Some(Camera::default()),
-            microphone: true,
-            video_slots: 4,
-            audio_slots: 3,
-            relay: None,
-            token: None,
-            rejoin: None,
-            transport: Transport::Udp,
-            light: false,
-        }
-    }
-
-    /// Somebody who watches one.
-    pub fn viewer() -> BotKit {
-        BotKit { role: Role::Viewer, camera: None, microphone: false, video_slots: 1, audio_slots: 1, ..BotKit::person("") }
-    }
-}
 
 /// Which way media goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

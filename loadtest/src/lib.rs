@@ -11,6 +11,7 @@
 //! wire     a bad network between clients and the server            units    `200ms`, `5%`, `500kbit`
 //! carrier  what carries its datagrams: UDP, or frames by TCP        bench         what a packet costs, beside its floor
 //! process  what the system says of a process (/proc)               target        the servers that bots can go to: ours, WHIP, Janus
+//! kit      what a bot brings                                       peers         Ninefold and Janus side by side
 //! ```
 //!
 //! The wire types are those of the server (`ninefold::api::protocol`). Light viewers have its SRTP too; nothing else of it is used.
@@ -21,8 +22,10 @@ pub mod bot;
 pub mod carrier;
 pub mod client;
 pub mod http;
+pub mod kit;
 pub mod light;
 pub mod media;
+pub mod peers;
 pub mod pictures;
 pub mod preset;
 pub mod process;

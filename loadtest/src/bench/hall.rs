@@ -119,7 +119,8 @@ impl Hall {
         let is_video = |source| source == ninefold::api::protocol::Source::Camera;
         let declared = client.sections().into_iter().map(|sent| section(sent.mid, is_video(sent.source))).collect();
         let profile = Profile { identity: kit.name.clone(), name: kit.name, metadata: String::new() };
-        let options = RoomOptions { filler: if crowd.sees == 0 { Filler::Broadcast } else { Filler::Conference }, ..RoomOptions::default() };
+        let options =
+            RoomOptions { filler: if crowd.sees == 0 { Filler::Broadcast } else { Filler::Conference }, ..RoomOptions::default() };
         let entry = Entry { profile, viewer: !publishes, rights: Rights::MODERATOR, address: None, options };
         let arrival = Arrival { media: Box::new(media), negotiated, declared, secret: Secret::from_random((index as u128).to_be_bytes()) };
         let room = RoomName::parse("bench").map_err(|error| error.to_string())?;

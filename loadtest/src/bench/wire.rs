@@ -71,7 +71,10 @@ impl Server {
     pub fn start(binary: &Path, shards: usize) -> Result<Server, String> {
         let mut command = Command::new(binary);
         command.arg("serve").env("NINEFOLD_HTTP__LISTEN", "127.0.0.1:0").env("NINEFOLD_MEDIA__PORT", "0");
-        command.env("NINEFOLD_MEDIA__SHARDS", shards.to_string()).env("NINEFOLD_LIMITS__CONNECTIONS_PER_ADDRESS", "20000").env("NINEFOLD_LOG__LEVEL", "warn");
+        command
+            .env("NINEFOLD_MEDIA__SHARDS", shards.to_string())
+            .env("NINEFOLD_LIMITS__CONNECTIONS_PER_ADDRESS", "20000")
+            .env("NINEFOLD_LOG__LEVEL", "warn");
         let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
         let mut process = spawned.map_err(|error| format!("cannot start {}: {error}; build it first: make build", binary.display()))?;
         let mut line = String::new();
@@ -181,7 +184,8 @@ impl Reading {
 /// Runs the floor as a process of its own: microseconds for each packet.
 async fn floor_of(plan: &Plan, packets: f64, calls: f64) -> Result<f64, String> {
     let sockets: Vec<tokio::net::UdpSocket> = (0..plan.viewers).map(|_| drain_socket()).collect::<Result<_, _>>()?;
-    let ports: Vec<String> = sockets.iter().map(|s| s.local_addr().map(|a| a.port().to_string())).collect::<Result<_, _>>().map_err(text)?;
+    let ports: Vec<String> =
+        sockets.iter().map(|s| s.local_addr().map(|a| a.port().to_string())).collect::<Result<_, _>>().map_err(text)?;
     let readers: Vec<_> = sockets.into_iter().map(|socket| tokio::spawn(read_for_ever(socket))).collect();
     let payload = plan.camera.bitrate_bps as usize / 8 / plan.camera.fps as usize;
     let parts = payload.div_ceil(1_100);
@@ -298,7 +302,11 @@ pub fn table(lines: &[Line]) -> String {
         let _ = writeln!(
             text,
             "| {viewers} | {rate:.0} | {server:.2} | {floor:.2} | {:.2} | {run:.1} | {:.2} | {:.2} | {} / {} | {freezes} | {memory:.0} |",
-            server / floor, cores.0, cores.1, lost.0, lost.1
+            server / floor,
+            cores.0,
+            cores.1,
+            lost.0,
+            lost.1
         );
     }
     text

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use ninefold_loadtest::bench::wire::{self, FloorArguments, Plan};
 use ninefold_loadtest::bench::forward;
+use ninefold_loadtest::bench::wire::{self, FloorArguments, Plan};
 use ninefold_loadtest::media::Camera;
 use ninefold_loadtest::units;
 

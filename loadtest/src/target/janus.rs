@@ -154,7 +154,7 @@ impl Session {
         client.seen.times.joined = Some(began.elapsed());
         let (carrier, path) = open(kit, &answer).await?;
         client.handle_answer(&answer, Some(path), Instant::now()).map_err(BotError::BadAnswer)?;
-        self.trickle(&carrier).await?;
+        self.trickle(&carrier, &answer).await?;
         Ok((client, carrier))
     }
 
@@ -178,15 +178,16 @@ impl Session {
         }
         client.seen.times.joined = Some(began.elapsed());
         self.message(json!({ "request": "start", "room": self.room }), Some(("answer", answer))).await?;
-        self.trickle(&carrier).await?;
+        self.trickle(&carrier, &offer).await?;
         Ok((client, carrier))
     }
 
-    /// Tells our only address; Janus wants one before it begins.
-    async fn trickle(&mut self, carrier: &Carrier) -> Result<(), BotError> {
+    /// Tells our only address; Janus wants one before it begins, with the first section of the description, since all share one way.
+    async fn trickle(&mut self, carrier: &Carrier, description: &str) -> Result<(), BotError> {
+        let mid = description.lines().find_map(|line| line.strip_prefix("a=mid:")).unwrap_or("0");
         let local = carrier.local()?;
         let candidate = format!("candidate:1 1 udp 2130706431 {} {} typ host", local.ip(), local.port());
-        for candidate in [json!({ "candidate": candidate, "sdpMid": "0", "sdpMLineIndex": 0 }), json!({ "completed": true })] {
+        for candidate in [json!({ "candidate": candidate, "sdpMid": mid, "sdpMLineIndex": 0 }), json!({ "completed": true })] {
             self.say(json!({ "janus": "trickle", "candidate": candidate })).await.map_err(BotError::Gone)?;
         }
         Ok(())
