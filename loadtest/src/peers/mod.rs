@@ -7,7 +7,7 @@
 //!     ninefold serve  |  janus   ◄─veth─►  this program again: `case`        → Figures
 //! ```
 //!
-//! What each run brought is kept when a later one fails: the page is written after every case.
+//! What each run brought is kept when a later one fails: the page is written after every run.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -65,22 +65,20 @@ pub async fn run(options: &Options) -> Result<String, String> {
     let mut rows: Vec<Row> = vec![];
     let mut page = String::new();
     for case in &options.cases {
-        let mut row = Row { case: *case, runs: vec![] };
-        for round in 1..=options.rounds {
-            for peer in [Peer::Ninefold, Peer::Janus] {
-                let figures = run_one(&network, peer, *case, options).await.map_err(|error| with_partial(&error, &options.page, &rows))?;
-                eprintln!("{} · round {round} · {peer}: {:.2} µs a packet", case.name(), figures.cpu_us);
-                row.runs.push((peer, figures));
-            }
+        rows.push(Row { case: *case, runs: vec![] });
+        for (round, peer) in (1..=options.rounds).flat_map(|round| [(round, Peer::Ninefold), (round, Peer::Janus)]) {
+            let figures = run_one(&network, peer, *case, options).await.map_err(|error| with_partial(&error, &options.page, &page))?;
+            eprintln!("{} · round {round} · {peer}: {:.2} µs a packet", case.name(), figures.cpu_us);
+            rows.last_mut().into_iter().for_each(|row| row.runs.push((peer, figures.clone())));
+            page = table::page(&rows, &head(options));
+            write(&options.page, &page)?;
         }
-        rows.push(row);
-        page = table::page(&rows, &head(options));
-        write(&options.page, &page)?;
     }
     if options.capacity {
         page += "\n";
         for peer in [Peer::Ninefold, Peer::Janus] {
-            page += &format!("- capacity of {peer} at 1,500 kbit/s: {}\n", capacity(&network, peer, options).await?);
+            page +=
+                &format!("- capacity of {peer} at 1,500 kbit/s, nine of ten viewers light: {}\n", capacity(&network, peer, options).await?);
             write(&options.page, &page)?;
         }
     }
@@ -90,7 +88,7 @@ pub async fn run(options: &Options) -> Result<String, String> {
 async fn capacity(network: &Network, peer: Peer, options: &Options) -> Result<String, String> {
     let mut held = 0;
     for viewers in (CAPACITY_STEP..=CAPACITY_MAX).step_by(CAPACITY_STEP) {
-        let figures = run_one(network, peer, Case { publishers: 1, viewers, bitrate_bps: 1_500_000, light: false }, options).await?;
+        let figures = run_one(network, peer, Case { publishers: 1, viewers, bitrate_bps: 1_500_000, light: true }, options).await?;
         eprintln!("1 → {viewers} · {peer}: {:.3} % lost, {} freezes", figures.lost * 100.0, figures.freezes);
         if !Case::holds(&figures) {
             let Figures { lost, freezes, failures, late_ms, .. } = figures;
@@ -139,6 +137,6 @@ fn write(path: &Path, page: &str) -> Result<(), String> {
     folder.and_then(|()| std::fs::write(path, page)).map_err(|error| format!("cannot write {}: {error}", path.display()))
 }
 
-fn with_partial(error: &str, page: &Path, rows: &[Row]) -> String {
-    if rows.is_empty() { error.to_owned() } else { format!("{error}\n{} cases before it are in {}", rows.len(), page.display()) }
+fn with_partial(error: &str, path: &Path, page: &str) -> String {
+    if page.is_empty() { error.to_owned() } else { format!("{error}\nWhat was measured before it is in {}", path.display()) }
 }

@@ -61,6 +61,11 @@ impl Peer {
         format!("{scheme}://{}", SocketAddr::new(SERVER, PORT))
     }
 
+    /// It is installed, as far as one can tell.
+    pub fn is_here(self) -> bool {
+        self == Peer::Ninefold || janus().is_some()
+    }
+
     fn command(self, network: &Network, ninefold: &Path, folder: &Path) -> Result<Command, String> {
         match self {
             Peer::Ninefold => Ok(ninefold_command(network, ninefold)),
@@ -146,11 +151,14 @@ fn ninefold_command(network: &Network, ninefold: &Path) -> Command {
 
 fn janus_command(network: &Network, folder: &Path) -> Result<Command, String> {
     furnish_janus(folder).map_err(|error| format!("the settings of Janus cannot be written: {error}"))?;
-    let janus = ["/usr/bin/janus", "/usr/local/bin/janus", "/opt/janus/bin/janus"].into_iter().map(Path::new).find(|path| path.exists());
-    let janus = janus.ok_or("there is no Janus on this machine: `bash .ci/packages janus=janus` installs it")?;
+    let janus = janus().ok_or("there is no Janus on this machine: `bash .ci/packages janus=janus` installs it")?;
     let mut command = network.server(janus);
     command.arg(format!("--configs-folder={}", folder.display()));
     Ok(command)
+}
+
+fn janus() -> Option<&'static Path> {
+    Some(Path::new("/usr/bin/janus")).filter(|path| path.exists())
 }
 
 /// Settings, and folders with nothing in them but one transport and one plugin.
