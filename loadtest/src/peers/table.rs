@@ -42,11 +42,23 @@ pub fn page(rows: &[Row], head: &str) -> String {
     for row in rows {
         text += &lines(row);
     }
-    let faults = rows.iter().flat_map(|row| row.runs.iter().map(move |(peer, figures)| (row.case, peer, figures)));
-    for (case, peer, Figures { faults, faults_count, late_ms, .. }) in faults.filter(|(_, _, figures)| figures.faults_count > 0) {
-        text += &format!("\n- {}, {peer}: {faults_count} faults, bots at most {late_ms:.0} ms late; {}", case.name(), faults.join("; "));
+    for row in rows {
+        for peer in [Peer::Ninefold, Peer::Janus] {
+            text += &faults(row, peer);
+        }
     }
     text.trim_end().to_owned() + "\n"
+}
+
+/// What was wrong in all runs of one server, in a line.
+fn faults(row: &Row, peer: Peer) -> String {
+    let runs = || row.runs.iter().filter(|(of, _)| *of == peer).map(|(_, figures)| figures);
+    let count: u64 = runs().map(|figures| figures.faults_count).sum();
+    let late = runs().map(|figures| figures.late_ms).fold(0.0, f64::max);
+    let first = runs().find_map(|figures| figures.faults.first());
+    first.map_or(String::new(), |first| {
+        format!("\n- {}, {peer}: {count} faults in all runs, bots at most {late:.0} ms late; the first: {first}", row.case.name())
+    })
 }
 
 fn lines(row: &Row) -> String {
@@ -92,9 +104,12 @@ mod tests {
         let figures = |cpu_us| Figures { cpu_us, join_ms_p50: 20.0, ..Figures::default() };
         let faulty = Figures { faults: vec!["a reason".into()], faults_count: 7, ..figures(10.0) };
         let page = page(&[Row { case, runs: vec![(Peer::Ninefold, figures(4.0)), (Peer::Janus, faulty)] }], "head");
-        for part in
-            ["\nhead\n", "| 1 → 20, 600 kbit/s | Ninefold (1 runs) | 4.00 |", "| | ratio | **0.40** | | | **1.00** |", "Janus: 7 faults"]
-        {
+        for part in [
+            "\nhead\n",
+            "| 1 → 20, 600 kbit/s | Ninefold (1 runs) | 4.00 |",
+            "| | ratio | **0.40** | | | **1.00** |",
+            "Janus: 7 faults in all runs, bots at most 0 ms late; the first: a reason",
+        ] {
             assert!(page.contains(part), "{part}\n{page}");
         }
         let alone = super::page(&[Row { case, runs: vec![(Peer::Ninefold, figures(4.0))] }], "");
