@@ -361,7 +361,7 @@ impl Task {
                 Ok(())
             }
             Order::Attach(signal) => {
-                self.link = Some(Link::Ninefold(*signal));
+                self.link = Some(Link::Ninefold(signal));
                 Ok(())
             }
             Order::Deafen => {

@@ -103,7 +103,7 @@ pub(crate) struct Entered {
 
 /// What a bot that is in speaks through.
 pub(crate) enum Link {
-    Ninefold(Signal),
+    Ninefold(Box<Signal>),
     Whip(whip::Session),
     Janus(Box<janus::Session>),
 }

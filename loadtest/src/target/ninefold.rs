@@ -31,5 +31,5 @@ pub(super) async fn enter(place: &Place, kit: &BotKit, began: Instant) -> Result
     client.handle_message(joined, Instant::now());
     let (carrier, path) = open(kit, &answer).await?;
     client.handle_answer(&answer, Some(path), Instant::now()).map_err(BotError::BadAnswer)?;
-    Ok(Entered { link: Link::Ninefold(signal), client, carrier })
+    Ok(Entered { link: Link::Ninefold(Box::new(signal)), client, carrier })
 }
