@@ -1,6 +1,7 @@
 # make run     installs what is missing, builds the page and the server, serves http://localhost:8080
 # make test    installs what the tests need and runs everything
 # make fuzz    fuzzes everything that parses bytes of strangers, ten minutes each
+# make bench   what a packet costs, beside its floor: tables in target/report
 # make check   format, lints, layers, dependencies, documentation, types: all of `make test` that runs nothing
 #
 # Everything Rust is compiled in one profile (release) and for the whole workspace at once: another profile, or another choice of packages with
@@ -33,7 +34,7 @@ WEB_PACKAGES := $(wildcard web/package.json web/package-lock.json web/*/package.
 FUZZ_SECONDS ?= 600
 FUZZ_SHORT_SECONDS := 10
 
-.PHONY: help run build test check fmt clippy tidy deny doc web-check rust-test web-test e2e fuzz fuzz-short toolchain
+.PHONY: help run build test bench check fmt clippy tidy deny doc web-check rust-test web-test e2e fuzz fuzz-short toolchain
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -51,6 +52,11 @@ test: $(STAMPS)/test-packages
 	@$(MAKE) web-test
 	@$(MAKE) e2e
 	@.ci/summary $(LOGS)/rust.log $(LOGS)/web.log $(LOGS)/e2e.log
+
+# Only the ratios travel from one machine to another; nothing else should run beside it.
+bench: build
+	target/release/ninefold-bench forward
+	target/release/ninefold-bench wire --viewers 20,100
 
 check: fmt clippy tidy deny doc web-check
 

@@ -1,74 +1,37 @@
-//! One participant with its sockets: a task that carries text between the WebSocket and the [`Client`], datagrams between it and the network, and
+//! One participant with its sockets: a task that carries text between the signalling and the [`Client`], datagrams between it and the network, and
 //! the time. Whoever holds the [`Bot`] gives it orders and looks at what it has [`Seen`].
 //!
 //! ```text
-//! Bot ── orders ──► task ◄──► WebSocket
+//! Bot ── orders ──► task ◄──► Link (a WebSocket, mostly)
 //!  └── looks at ──► Client ◄──► UDP or TCP
 //! ```
 //!
 //! A `Bot` that is dropped vanishes: its sockets are closed without a word.
 
 use std::collections::HashMap;
-use std::io;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use ninefold::api::protocol::{ClientMessage, ErrorBody, NewSettings, Publishable, RoomMode, ServerMessage, Source, View, Wish};
+use ninefold::api::protocol::{ClientMessage, ErrorBody, NewSettings, Publishable, ServerMessage, Source, View, Wish};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{sleep_until, timeout};
 
-use crate::carrier::{Carrier, candidates, choose};
-use crate::client::{Client, Path};
-use crate::http::Target;
+use crate::carrier::Carrier;
+use crate::client::Client;
 use crate::media::Camera;
 use crate::seen::Seen;
-use crate::signal::{Gone, Signal, SignalError};
+use crate::signal::{Gone, Signal};
+use crate::target::{ANSWER_TIMEOUT, Entered, Link};
 
 pub use crate::carrier::Transport;
 pub use crate::client::BotKit;
+pub use crate::target::{BotError, Entrance, Place};
 
-/// An answer of the server that takes longer is none.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes read at once: more than a datagram has, and many frames.
 const READ_BYTES: usize = 16 * 1024;
 /// Orders waiting for the task. Full: who gives them waits.
 const ORDERS_MAX: usize = 64;
-
-/// Why a bot is not in the room.
-#[derive(Debug, thiserror::Error)]
-pub enum BotError {
-    /// The WebSocket could not be opened.
-    #[error(transparent)]
-    Signal(#[from] SignalError),
-    /// The server refused the join.
-    #[error("the server refuses the join ({}): {}", .0.code, .0.message)]
-    Refused(ErrorBody),
-    /// The WebSocket ended before the answer.
-    #[error("there was no answer to the join: {0}")]
-    Gone(Gone),
-    /// The server does not answer.
-    #[error("there was no answer to the join in {} s", ANSWER_TIMEOUT.as_secs())]
-    Silent,
-    /// The answer cannot be used.
-    #[error("the answer cannot be used: {0}")]
-    BadAnswer(String),
-    /// No socket for media.
-    #[error("no socket for media: {0} (each bot takes two file descriptors: `ulimit -n` says how many there may be)")]
-    Socket(#[from] io::Error),
-}
-
-/// Where a bot goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// The server.
-    pub target: Target,
-    /// The room.
-    pub room: String,
-    /// Its mode, if the bot begins it.
-    pub mode: RoomMode,
-}
 
 /// A participant.
 #[derive(Debug)]
@@ -77,7 +40,7 @@ pub struct Bot {
     changed: watch::Receiver<()>,
     orders: mpsc::Sender<Order>,
     next_id: AtomicU32,
-    place: Place,
+    entrance: Entrance,
 }
 
 enum Order {
@@ -100,45 +63,26 @@ enum Order {
 impl Bot {
     /// Enters a room. When this returns, the server has answered; media connects from then on.
     pub async fn join(place: &Place, kit: &BotKit) -> Result<Bot, BotError> {
-        let began = Instant::now();
-        let mut signal = Signal::connect(&place.target, &place.room, None).await?;
-        let (mut client, offer) = Client::new(kit, began);
-        let (name, role, tracks) = (kit.name.clone(), kit.role, client.sections());
-        let (metadata, token, rejoin) = (String::new(), kit.token.clone(), kit.rejoin.clone());
-        let join = ClientMessage::Join { id: 1, name, role, metadata, mode: place.mode, offer, tracks, token, rejoin };
-        signal.say(&join).await.map_err(BotError::Gone)?;
-        let joined = loop {
-            match timeout(ANSWER_TIMEOUT, signal.hear()).await.map_err(|_| BotError::Silent)?.map_err(BotError::Gone)? {
-                ServerMessage::Waiting { .. } => {}
-                answer => break answer,
-            }
-        };
-        let answer = match &joined {
-            ServerMessage::Joined { answer, .. } => answer.clone(),
-            ServerMessage::Error { error, .. } => return Err(BotError::Refused(error.clone())),
-            other => return Err(BotError::BadAnswer(format!("{other:?} instead of joined"))),
-        };
-        let answer = kit.relay.map_or_else(|| answer.clone(), |relay| redirected(&answer, relay));
-        client.handle_message(joined, Instant::now());
-        let remote = choose(&candidates(&answer, kit.transport)).ok_or_else(|| BotError::BadAnswer("it has no candidates".into()))?;
-        let carrier = Carrier::open(kit.transport, remote).await?;
-        let path = Path { transport: kit.transport, local: carrier.local()?, remote };
-        client.handle_answer(&answer, Some(path), Instant::now()).map_err(BotError::BadAnswer)?;
+        Bot::enter(&Entrance::Ninefold(place.clone()), kit).await
+    }
 
+    /// The same, at any server.
+    pub async fn enter(entrance: &Entrance, kit: &BotKit) -> Result<Bot, BotError> {
+        let Entered { link, client, carrier } = entrance.enter(kit, Instant::now()).await?;
         let client = Arc::new(Mutex::new(client));
         let (orders, orders_receiver) = mpsc::channel(ORDERS_MAX);
         let (changes, changed) = watch::channel(());
         let task = Task {
             client: Arc::clone(&client),
             changes,
-            signal: Some(signal),
+            link: Some(link),
             carrier,
             deaf: false,
             waiting: HashMap::new(),
             buffer: vec![0; READ_BYTES],
         };
         tokio::spawn(task.run(orders_receiver));
-        Ok(Bot { client, changed, orders, next_id: AtomicU32::new(2), place: place.clone() })
+        Ok(Bot { client, changed, orders, next_id: AtomicU32::new(2), entrance: entrance.clone() })
     }
 
     /// Looks at what it has seen.
@@ -214,6 +158,7 @@ impl Bot {
 
     /// Publishes one more picture, by a further offer.
     pub async fn publish(&self, source: Source, camera: Camera) -> Result<(), ErrorBody> {
+        self.entrance.can_ask()?;
         let (offer, tracks) = {
             let mut client = self.client();
             (client.offer_video(source, camera), client.sections())
@@ -257,8 +202,9 @@ impl Bot {
 
     /// Comes back with another WebSocket, the old one lost or not.
     pub async fn resume(&self) -> Result<(), BotError> {
+        let Entrance::Ninefold(place) = &self.entrance else { return Err(BotError::Unable(self.entrance.cannot("resume"))) };
         let (resume, seq) = self.look(|seen| (seen.resume.clone(), seen.seq));
-        let mut signal = Signal::connect(&self.place.target, &self.place.room, None).await?;
+        let mut signal = Signal::connect(&place.target, &place.room, None).await?;
         signal.say(&ClientMessage::Resume { id: 1, resume, seq }).await.map_err(BotError::Gone)?;
         match timeout(ANSWER_TIMEOUT, signal.hear()).await.map_err(|_| BotError::Silent)?.map_err(BotError::Gone)? {
             ServerMessage::Resumed { .. } => {}
@@ -291,6 +237,7 @@ impl Bot {
     }
 
     async fn ask(&self, message: impl FnOnce(u32) -> ClientMessage) -> Result<(), ErrorBody> {
+        self.entrance.can_ask()?;
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let (sender, answer) = oneshot::channel();
         // If the task has ended, it drops the sender, which is an answer too.
@@ -309,7 +256,7 @@ struct Task {
     client: Arc<Mutex<Client>>,
     changes: watch::Sender<()>,
     /// `None`: lost.
-    signal: Option<Signal>,
+    link: Option<Link>,
     carrier: Carrier,
     deaf: bool,
     waiting: HashMap<u32, oneshot::Sender<Result<(), ErrorBody>>>,
@@ -321,7 +268,7 @@ impl Task {
         loop {
             let wake = self.flush();
             let goes_on = tokio::select! {
-                heard = hear(&mut self.signal) => self.on_heard(heard),
+                heard = hear(&mut self.link) => self.on_heard(heard),
                 ready = self.carrier.ready(), if !self.deaf => ready.is_ok() && self.read(),
                 () = sleep_until(wake.into()) => true,
                 order = orders.recv() => match order {
@@ -401,17 +348,20 @@ impl Task {
         let said = match order {
             Order::Ask(id, message, answer) => {
                 self.waiting.insert(id, answer);
-                say(&mut self.signal, &message).await
+                say(&mut self.link, &message).await
             }
-            Order::Leave => say(&mut self.signal, &ClientMessage::Leave {}).await,
+            Order::Leave => match &mut self.link {
+                Some(link) => link.leave().await,
+                None => Err(Gone::Lost("it was cut".into())),
+            },
             Order::Flush => Ok(()),
             Order::Cut => {
-                self.signal = None;
+                self.link = None;
                 self.waiting.clear();
                 Ok(())
             }
             Order::Attach(signal) => {
-                self.signal = Some(*signal);
+                self.link = Some(Link::Ninefold(signal));
                 Ok(())
             }
             Order::Deafen => {
@@ -423,20 +373,23 @@ impl Task {
                 Ok(())
             }
         };
+        if let Err(Gone::Refused(why)) = &said {
+            lock(&self.client).seen.fault(format!("the server refuses: {why}"));
+        }
         said.is_ok()
     }
 }
 
-async fn hear(signal: &mut Option<Signal>) -> Result<ServerMessage, Gone> {
-    match signal {
-        Some(signal) => signal.hear().await,
+async fn hear(link: &mut Option<Link>) -> Result<ServerMessage, Gone> {
+    match link {
+        Some(link) => link.hear().await,
         None => std::future::pending().await,
     }
 }
 
-async fn say(signal: &mut Option<Signal>, message: &ClientMessage) -> Result<(), Gone> {
-    match signal {
-        Some(signal) => signal.say(message).await,
+async fn say(link: &mut Option<Link>, message: &ClientMessage) -> Result<(), Gone> {
+    match link {
+        Some(link) => link.say(message).await,
         None => Err(Gone::Lost("it was cut".into())),
     }
 }
@@ -444,27 +397,4 @@ async fn say(signal: &mut Option<Signal>, message: &ClientMessage) -> Result<(),
 fn lock(client: &Mutex<Client>) -> MutexGuard<'_, Client> {
     // A panic in a test must not hide behind another one.
     client.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The answer with a relay's address in the place of all of the server's.
-fn redirected(answer: &str, relay: SocketAddr) -> String {
-    let is_candidate = |line: &str| line.starts_with("a=candidate:");
-    let candidate = format!("a=candidate:1 1 udp 2130706431 {} {} typ host", relay.ip(), relay.port());
-    let Some(first) = answer.lines().position(is_candidate) else { return answer.to_owned() };
-    let mut lines: Vec<&str> = answer.lines().filter(|line| !is_candidate(line)).collect();
-    lines.insert(first, &candidate);
-    lines.join("\r\n") + "\r\n"
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_relay_takes_the_place_of_all_candidates() {
-        let answer = "v=0\r\na=candidate:1 1 udp 2130706431 192.0.2.1 10000 typ host\r\na=candidate:2 1 tcp 1 192.0.2.1 10000 typ host\r\n\
-                      a=end-of-candidates\r\n";
-        let redirected = redirected(answer, "127.0.0.1:20000".parse().expect("an address"));
-        assert_eq!(redirected, "v=0\r\na=candidate:1 1 udp 2130706431 127.0.0.1 20000 typ host\r\na=end-of-candidates\r\n");
-    }
 }

@@ -9,9 +9,9 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use ninefold::api::protocol::{PublishedSection, Role, ServerMessage, Source};
+use ninefold::api::protocol::{PublishedSection, ServerMessage, Source};
 use ninefold::webrtc::tap;
-use str0m::change::{SdpAnswer, SdpPendingOffer};
+use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::channel::{ChannelConfig, ChannelId, Reliability};
 use str0m::format::Codec;
 use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid, Rid, Simulcast, SimulcastLayer};
@@ -23,7 +23,9 @@ use crate::carrier::{Transport, is_candidate};
 use crate::light::{Heard, Light};
 use crate::media::{self, Audio, Camera, Made, RIDS, Video};
 use crate::seen::{Data, Seen};
-use crate::slot::{Arrived, Slot};
+use crate::slot::{Arrived, Face, Slot};
+
+pub use crate::kit::BotKit;
 
 /// Silence and speech in −dBov.
 const SPEECH: i8 = -20;
@@ -31,58 +33,6 @@ const SPEECH: i8 = -20;
 const REPEATED_PACKETS: usize = 1_024;
 const REPEATED_AGE: Duration = Duration::from_secs(3);
 const REPEATED_SHARE: f32 = 0.5;
-
-/// What a bot brings.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BotKit {
-    /// Display name.
-    pub name: String,
-    /// Participant or viewer.
-    pub role: Role,
-    /// Camera, if there is one.
-    pub camera: Option<Camera>,
-    /// Microphone.
-    pub microphone: bool,
-    /// Receive slots.
-    pub video_slots: usize,
-    /// Receive slots.
-    pub audio_slots: usize,
-    /// Media goes to this relay instead of the addresses that the server names.
-    pub relay: Option<SocketAddr>,
-    /// Access token, where the server wants one.
-    pub token: Option<String>,
-    /// What an earlier participation was given to resume with; its place is taken over.
-    pub rejoin: Option<String>,
-    /// How media goes.
-    pub transport: Transport,
-    /// Packets that come are counted and not decrypted.
-    pub light: bool,
-}
-
-impl BotKit {
-    /// Somebody with a camera, a microphone, four video and three audio slots.
-    pub fn person(name: &str) -> BotKit {
-        let name = name.to_owned();
-        BotKit {
-            name,
-            role: Role::Participant,
-            camera: Some(Camera::default()),
-            microphone: true,
-            video_slots: 4,
-            audio_slots: 3,
-            relay: None,
-            token: None,
-            rejoin: None,
-            transport: Transport::Udp,
-            light: false,
-        }
-    }
-
-    /// Somebody who watches one.
-    pub fn viewer() -> BotKit {
-        BotKit { role: Role::Viewer, camera: None, microphone: false, video_slots: 1, audio_slots: 1, ..BotKit::person("") }
-    }
-}
 
 /// Which way media goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +58,10 @@ pub struct Client {
     path: Option<Path>,
     videos: Vec<Video>,
     microphone: Option<Audio>,
-    channels: [ChannelId; 2],
+    /// Absent: the server has no data channels for us.
+    channels: Option<[ChannelId; 2]>,
+    /// What is said of the slots.
+    face: Face,
     outbox: VecDeque<Vec<u8>>,
     timeout: Instant,
 }
@@ -122,40 +75,71 @@ impl std::fmt::Debug for Client {
 impl Client {
     /// A client and its first offer.
     pub fn new(kit: &BotKit, now: Instant) -> (Client, String) {
+        Client::offering(kit, Client::empty(kit.light, Face::Told, now), now)
+    }
+
+    /// The same for a server that knows neither slots nor our data channels. `owner`: how its media is marked.
+    pub fn plain(kit: &BotKit, owner: u32, now: Instant) -> (Client, String) {
+        let mut client = Client::empty(kit.light, Face::First, now);
+        client.seen.participant = owner;
+        Client::offering(kit, client, now)
+    }
+
+    /// A client that only watches, and whose server makes the offer. It is answered; the slots are those of the offer.
+    pub fn answering(kit: &BotKit, offer: &str, path: Path, now: Instant) -> Result<(Client, String), String> {
+        let mut client = Client::empty(kit.light, Face::First, now);
+        client.go(path)?;
+        if let Some(light) = &mut client.light {
+            light.learn(offer);
+        }
+        let offer = SdpOffer::from_sdp_string(&client.edit(offer)).map_err(|error| error.to_string())?;
+        let answer = client.rtc.sdp_api().accept_offer(offer).map_err(|error| error.to_string())?;
+        client.drain(now);
+        Ok((client, answer.to_sdp_string()))
+    }
+
+    fn empty(light: bool, face: Face, now: Instant) -> Client {
         let config = RtcConfig::new().set_rtp_mode(true).clear_codecs().enable_opus(true, false).enable_vp8(true);
-        let (mut rtc, keys) = tap::build(config, now);
-        let light = kit.light.then(|| Light::new(keys, fastrand::u32(..)));
-        let mut seen = Seen::new(now);
-        let mut changes = rtc.sdp_api();
-        let microphone = kit.microphone.then(|| Audio::new(changes.add_media(MediaKind::Audio, Direction::SendOnly, None, None, None)));
+        let (rtc, keys) = tap::build(config, now);
+        Client {
+            seen: Seen::new(now),
+            publishing: true,
+            rtc,
+            light: light.then(|| Light::new(keys, fastrand::u32(..))),
+            pending: None,
+            path: None,
+            videos: vec![],
+            microphone: None,
+            channels: None,
+            face,
+            outbox: VecDeque::new(),
+            timeout: now,
+        }
+    }
+
+    fn offering(kit: &BotKit, mut client: Client, now: Instant) -> (Client, String) {
+        let mut changes = client.rtc.sdp_api();
+        client.microphone = kit.microphone.then(|| Audio::new(changes.add_media(MediaKind::Audio, Direction::SendOnly, None, None, None)));
         let camera = kit.camera.map(|camera| {
             let mid = changes.add_media(MediaKind::Video, Direction::SendOnly, None, None, simulcast(camera.layers));
             Video::new(mid, Source::Camera, camera)
         });
+        client.videos.extend(camera);
         for (kind, count) in [(MediaKind::Audio, kit.audio_slots), (MediaKind::Video, kit.video_slots)] {
             for _ in 0..count {
                 let mid = changes.add_media(kind, Direction::RecvOnly, None, None, None);
-                seen.slots.insert(mid.to_string(), Slot::new(kind == MediaKind::Video));
+                client.seen.slots.insert(mid.to_string(), Slot::with_face(kind == MediaKind::Video, client.face));
             }
         }
-        let lossy = Reliability::MaxRetransmits { retransmits: 0 };
-        let lossy = ChannelConfig { label: "lossy".into(), ordered: false, reliability: lossy, ..ChannelConfig::default() };
-        let channels = [changes.add_channel("reliable".into()), changes.add_channel_with_config(lossy)];
-        let (offer, pending) = changes.apply().expect("a data channel is a change");
-        seen.offers = 1;
-        let client = Client {
-            seen,
-            publishing: true,
-            rtc,
-            light,
-            pending: Some(pending),
-            path: None,
-            videos: camera.into_iter().collect(),
-            microphone,
-            channels,
-            outbox: VecDeque::new(),
-            timeout: now,
-        };
+        if client.face == Face::Told {
+            let lossy = Reliability::MaxRetransmits { retransmits: 0 };
+            let lossy = ChannelConfig { label: "lossy".into(), ordered: false, reliability: lossy, ..ChannelConfig::default() };
+            client.channels = Some([changes.add_channel("reliable".into()), changes.add_channel_with_config(lossy)]);
+        }
+        let (offer, pending) = changes.apply().expect("a bot sends or watches, and both are changes");
+        client.pending = Some(pending);
+        client.seen.offers = 1;
+        client.timeout = now;
         (client, offer.to_sdp_string())
     }
 
@@ -202,15 +186,7 @@ impl Client {
 
     /// The answer came. `path`, for the first one: where media goes; other addresses of the answer are left out.
     pub fn handle_answer(&mut self, answer: &str, path: Option<Path>, now: Instant) -> Result<(), String> {
-        if let Some(path) = path {
-            let candidate = match path.transport {
-                Transport::Udp => Candidate::host(path.local, "udp"),
-                Transport::Tcp => Candidate::builder().tcp().host(path.local).tcptype(TcpType::Active).build(),
-            };
-            self.rtc.add_local_candidate(candidate.map_err(|error| error.to_string())?);
-            self.seen.media_address = Some(path.remote);
-            self.path = Some(path);
-        }
+        path.map_or(Ok(()), |path| self.go(path))?;
         if let Some(light) = &mut self.light {
             light.learn(answer);
         }
@@ -222,6 +198,17 @@ impl Client {
             self.videos.iter_mut().filter(|video| video.due().is_none()).for_each(|video| video.begin(now));
         }
         self.drain(now);
+        Ok(())
+    }
+
+    fn go(&mut self, path: Path) -> Result<(), String> {
+        let candidate = match path.transport {
+            Transport::Udp => Candidate::host(path.local, "udp"),
+            Transport::Tcp => Candidate::builder().tcp().host(path.local).tcptype(TcpType::Active).build(),
+        };
+        self.rtc.add_local_candidate(candidate.map_err(|error| error.to_string())?);
+        self.seen.media_address = Some(path.remote);
+        self.path = Some(path);
         Ok(())
     }
 
@@ -342,8 +329,9 @@ impl Client {
     /// Sends through a data channel, to one participant or (0) to everybody. `false`: the channel is not open, or is full.
     pub fn send_data(&mut self, reliable: bool, to: u32, payload: &[u8], now: Instant) -> bool {
         let message: Vec<u8> = to.to_be_bytes().into_iter().chain(payload.iter().copied()).collect();
-        let id = self.channels[usize::from(!reliable)];
-        let sent = self.rtc.channel(id).is_some_and(|mut channel| channel.write(true, &message).unwrap_or(false));
+        let Some(channels) = self.channels else { return false };
+        let sent =
+            self.rtc.channel(channels[usize::from(!reliable)]).is_some_and(|mut channel| channel.write(true, &message).unwrap_or(false));
         self.drain(now);
         sent
     }
@@ -431,20 +419,30 @@ impl Client {
                 video.into_iter().for_each(|video| video.keyframe_wanted[layer] = true);
             }
             Event::ChannelOpen(id, _) => {
+                let is_reliable = self.is_reliable(id);
                 let (reliable, lossy) = &mut self.seen.channels;
-                *(if id == self.channels[0] { reliable } else { lossy }) = true;
+                *(if is_reliable { reliable } else { lossy }) = true;
             }
             Event::ChannelData(data) => {
-                let reliable = data.id == self.channels[0];
+                let reliable = self.is_reliable(data.id);
                 let Some((from, payload)) = data.data.split_first_chunk::<4>() else {
                     return self.seen.fault("a data message without its sender".into());
                 };
                 self.seen.keep_data(Data { reliable, from: u32::from_be_bytes(*from), payload: payload.to_vec() });
             }
             Event::RtpPacket(packet) => self.on_packet(&packet, now),
+            // Sections of our own offer are known already.
+            Event::MediaAdded(added) if added.direction.is_receiving() => {
+                let (face, video) = (self.face, added.kind == MediaKind::Video);
+                self.seen.slots.entry(added.mid.to_string()).or_insert_with(|| Slot::with_face(video, face));
+            }
             // News about what we send; nothing here depends on it.
             _ => {}
         }
+    }
+
+    fn is_reliable(&self, id: ChannelId) -> bool {
+        self.channels.is_some_and(|[reliable, _]| reliable == id)
     }
 
     fn on_packet(&mut self, packet: &RtpPacket, now: Instant) {
@@ -458,7 +456,8 @@ impl Client {
         let arrived = Arrived {
             seq: *packet.seq_no,
             time: packet.header.timestamp,
-            track: packet.header.csrc[0],
+            // Without a name for the track, another maker is another track.
+            track: if slot.face == Face::Told { packet.header.csrc[0] } else { read.owner },
             owner: read.owner,
             start: read.start,
             keyframe: read.keyframe,

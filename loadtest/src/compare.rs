@@ -34,7 +34,6 @@ const FIGURES: &[(&str, &str)] = &[
     ("lost before repair", "/clients/lost_before_repair"),
     ("lost after repair", "/clients/lost_after_repair"),
     ("freezes", "/clients/freezes"),
-    ("layer switches", "/clients/layer_switches"),
     ("keyframe requests", "/clients/keyframe_requests"),
     ("faults", "/clients/faults"),
     ("bots late ms, at most", "/clients/late_ms_max"),

@@ -77,8 +77,6 @@ pub struct Totals {
     pub delay_ms: Histogram,
     /// Milliseconds by which arrivals differ, where it is measured.
     pub jitter_ms: Histogram,
-    /// Times that another layer came, where it is told.
-    pub layer_switches: u64,
 }
 
 /// Faults that are told of.
@@ -200,7 +198,6 @@ impl Totals {
             faults: self.faults - before.faults,
             delay_ms: self.delay_ms.since(&before.delay_ms),
             jitter_ms: self.jitter_ms.since(&before.jitter_ms),
-            layer_switches: self.layer_switches - before.layer_switches,
             ..self
         }
     }

@@ -17,8 +17,10 @@
 //!
 //! series   what was counted second by second                        report      what came of it: JSON, one value
 //! bounds   what must hold, and whether it did                       table       the same for people, as text
+//! kit      what a bot brings                                        target      the servers that bots can go to: ours, WHIP, Janus
 //! histogram  how often which value was seen                         html, svg   and as a page with plots
 //! progress what is seen while it runs                               compare     two results side by side
+//! peers    Ninefold and Janus side by side
 //! ```
 //!
 //! The wire types are those of the server (`ninefold::api::protocol`). Light viewers have its SRTP too; nothing else of it is used.
@@ -35,8 +37,10 @@ pub mod crowd;
 pub mod histogram;
 mod html;
 pub mod http;
+pub mod kit;
 pub mod light;
 pub mod media;
+pub mod peers;
 pub mod pictures;
 pub mod preset;
 pub mod process;
@@ -54,6 +58,7 @@ pub mod slot;
 pub mod step;
 pub mod svg;
 pub mod table;
+pub mod target;
 pub mod units;
 pub mod wire;
 pub mod written;

@@ -196,6 +196,7 @@ fn stop_by_signal() -> Result<Stop, String> {
                 _ = terminate.recv() => {}
             }
             if sender.send_replace(true) {
+                #[expect(clippy::disallowed_methods, reason = "who asks twice does not want to wait for an order")]
                 std::process::exit(130);
             }
             eprintln!("stopping: the bots leave (once more to stop at once)");

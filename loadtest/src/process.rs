@@ -37,6 +37,12 @@ impl Process {
         cpu_seconds(&fs::read_to_string(format!("/proc/{}/stat", self.0)).ok()?)
     }
 
+    /// Memory that it has in use now.
+    pub fn rss_bytes(self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.0)).ok()?;
+        field(&status, "VmRSS:").map(|kilobytes| kilobytes * 1024)
+    }
+
     /// Of all threads that run now, until now.
     pub fn switches(self) -> Option<Switches> {
         let threads = fs::read_dir(format!("/proc/{}/task", self.0)).ok()?;
@@ -69,7 +75,7 @@ fn cpu_seconds(stat: &str) -> Option<f64> {
 }
 
 fn field(status: &str, name: &str) -> Option<u64> {
-    status.lines().find_map(|line| line.strip_prefix(name))?.trim().parse().ok()
+    status.lines().find_map(|line| line.strip_prefix(name))?.split_ascii_whitespace().next()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -81,15 +87,19 @@ mod tests {
         let stat = "7 (a) b) S 1 7 7 0 -1 4194560 100 0 0 0 250 50 0 0 20 0 3 0 100 1000 10";
         assert_eq!(cpu_seconds(stat), Some(3.0));
         assert_eq!(cpu_seconds(""), None);
-        let status = "Name:\tx\nvoluntary_ctxt_switches:\t12\nnonvoluntary_ctxt_switches:\t3\n";
+        let status = "Name:\tx\nVmRSS:\t    7 kB\nvoluntary_ctxt_switches:\t12\nnonvoluntary_ctxt_switches:\t3\n";
         assert_eq!((field(status, "voluntary_ctxt_switches:"), field(status, "nonvoluntary_ctxt_switches:")), (Some(12), Some(3)));
-        assert_eq!(field(status, "x"), None);
+        assert_eq!((field(status, "VmRSS:"), field(status, "x")), (Some(7), None));
     }
 
     #[test]
     fn this_process_and_one_that_is_none() {
         let own = Process::own();
-        assert!(own.cpu_seconds().is_some() && own.switches().is_some_and(|switches| switches.voluntary + switches.involuntary > 0));
+        assert!(
+            own.cpu_seconds().is_some()
+                && own.rss_bytes().is_some_and(|bytes| bytes > 0)
+                && own.switches().is_some_and(|switches| switches.voluntary + switches.involuntary > 0)
+        );
         let error = Process::find(u32::MAX).expect_err("there is none");
         assert!(error.contains("there is no process"), "{error}");
     }

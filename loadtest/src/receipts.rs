@@ -58,24 +58,20 @@ impl Receipts {
             symbols[(number - base) as usize] = if is_small { 1 } else { 2 };
             if is_small { deltas.push(delta as u8) } else { deltas.extend((delta as i16).to_be_bytes()) }
         }
-        self.append(sender, base as u16, reference, &symbols, &deltas, out);
-    }
-
-    /// Two bits for each packet, seven in a chunk, then the deltas.
-    fn append(&mut self, sender: u32, base: u16, reference: u32, symbols: &[u8], deltas: &[u8], out: &mut Vec<u8>) {
         let start = out.len();
         out.extend([0x8f, 205, 0, 0]);
         out.extend(sender.to_be_bytes());
         out.extend(0u32.to_be_bytes());
-        out.extend(base.to_be_bytes());
+        out.extend((base as u16).to_be_bytes());
         out.extend((symbols.len() as u16).to_be_bytes());
         out.extend(((reference & 0xff_ffff) << 8 | u32::from(self.count)).to_be_bytes());
         self.count = self.count.wrapping_add(1);
         for seven in symbols.chunks(7) {
+            // Two bits for each packet, seven in a chunk.
             let bits = seven.iter().enumerate().fold(0xc000u16, |bits, (i, symbol)| bits | u16::from(*symbol) << (12 - 2 * i));
             out.extend(bits.to_be_bytes());
         }
-        out.extend(deltas);
+        out.extend(&deltas);
         while !(out.len() - start).is_multiple_of(4) {
             out.push(0);
         }

@@ -97,8 +97,6 @@ pub struct Clients {
     pub lost_after_repair: u64,
     /// Pictures that stood still for more than 500 ms.
     pub freezes: u64,
-    /// Times that another layer came.
-    pub layer_switches: u64,
     /// Keyframes that senders were asked for.
     pub keyframe_requests: u64,
     /// What was wrong: a packet under another's name, a source that begins without a keyframe, a number twice, time that goes back.
@@ -208,7 +206,6 @@ impl Clients {
             lost_before_repair: all.missed,
             lost_after_repair: all.lost,
             freezes: all.freezes,
-            layer_switches: measured.layer_switches,
             keyframe_requests: measured.keyframes_asked,
             faults: all.faults,
             first_faults: all.first_faults.clone(),

@@ -46,6 +46,8 @@ pub enum Gone {
     Lost(String),
     /// The server said what is no message of it.
     Strange(String),
+    /// It does not want us any more, or not what we want.
+    Refused(String),
 }
 
 impl fmt::Display for Gone {
@@ -53,33 +55,24 @@ impl fmt::Display for Gone {
         match self {
             Gone::Closed(_) => f.write_str("the server closed the connection"),
             Gone::Lost(why) => write!(f, "the connection broke: {why}"),
-            Gone::Strange(text) => write!(f, "this is no message of a Ninefold server: {text}"),
+            Gone::Strange(text) => write!(f, "this is no message of such a server: {text}"),
+            Gone::Refused(why) => write!(f, "the server refuses: {why}"),
         }
     }
 }
 
 /// An open WebSocket.
 #[derive(Debug)]
-pub struct Signal(WebSocketStream<MaybeTlsStream<TcpStream>>);
+pub struct Signal(Socket);
+
+/// Messages both ways, whatever they say.
+pub(crate) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 impl Signal {
     /// Opens the socket of a room. `origin`: as the page of that origin would.
     pub async fn connect(target: &Target, room: &str, origin: Option<&str>) -> Result<Signal, SignalError> {
-        let unreachable = |error| SignalError::Unreachable { target: target.clone(), error: Box::new(error) };
-        let url = format!("ws://{}/api/v1/rooms/{}/socket", target.authority(), crate::http::percent_encoded(room));
-        let mut request = url.into_client_request().map_err(unreachable)?;
-        if let Some(origin) = origin.and_then(|origin| HeaderValue::from_str(origin).ok()) {
-            request.headers_mut().insert("origin", origin);
-        }
-        match connect_async(request).await {
-            Ok((stream, _)) => Ok(Signal(stream)),
-            Err(Error::Http(response)) => {
-                let (parts, body) = response.into_parts();
-                let error = refusal(&body.unwrap_or_default());
-                Err(SignalError::Refused { target: target.clone(), status: parts.status.as_u16(), error })
-            }
-            Err(error) => Err(unreachable(error)),
-        }
+        let path = format!("/api/v1/rooms/{}/socket", crate::http::percent_encoded(room));
+        open(target, &path, origin.map(|origin| ("origin", origin))).await.map(Signal)
     }
 
     /// Says something.
@@ -110,6 +103,26 @@ impl Signal {
                 None => return Err(Gone::Closed(None)),
             }
         }
+    }
+}
+
+/// Opens a WebSocket, with one more line in the head of the request.
+pub(crate) async fn open(target: &Target, path: &str, header: Option<(&'static str, &str)>) -> Result<Socket, SignalError> {
+    let unreachable = |error| SignalError::Unreachable { target: target.clone(), error: Box::new(error) };
+    let mut request = format!("ws://{}{path}", target.authority()).into_client_request().map_err(unreachable)?;
+    if let Some((name, value)) = header
+        && let Ok(value) = HeaderValue::from_str(value)
+    {
+        request.headers_mut().insert(name, value);
+    }
+    match connect_async(request).await {
+        Ok((stream, _)) => Ok(stream),
+        Err(Error::Http(response)) => {
+            let (parts, body) = response.into_parts();
+            let error = refusal(&body.unwrap_or_default());
+            Err(SignalError::Refused { target: target.clone(), status: parts.status.as_u16(), error })
+        }
+        Err(error) => Err(unreachable(error)),
     }
 }
 

@@ -22,6 +22,18 @@ const UNEXPLAINED_MAX: usize = 400;
 /// Sequence numbers that are missing. More: the oldest stay missing for good.
 const MISSING_MAX: usize = 10_000;
 
+/// Who says what a slot shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Face {
+    /// Signalling, and it may say something else at any time: a Ninefold server.
+    #[default]
+    Told,
+    /// Nobody: it is and stays whoever comes first.
+    First,
+    /// It is and stays this one.
+    Always(u32),
+}
+
 /// A packet as a slot sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arrived {
@@ -48,6 +60,8 @@ pub struct Arrived {
 pub struct Slot {
     /// Audio or video.
     pub video: bool,
+    /// Whose it should be.
+    pub face: Face,
     /// What signalling said last.
     pub told: Option<wire::Slot>,
     /// The last packet.
@@ -79,7 +93,12 @@ pub struct Slot {
 impl Slot {
     /// An empty one.
     pub fn new(video: bool) -> Slot {
-        Slot { video, ..Slot::default() }
+        Slot::with_face(video, Face::Told)
+    }
+
+    /// An empty one at another server.
+    pub fn with_face(video: bool, face: Face) -> Slot {
+        Slot { video, face, ..Slot::default() }
     }
 
     /// Sequence numbers that have not come, and no repair brought them.
@@ -89,6 +108,9 @@ impl Slot {
 
     /// What comes through it now is what signalling says.
     pub fn is_right(&self) -> bool {
+        if let Face::Always(owner) = self.face {
+            return self.last.is_some_and(|last| last.owner == owner);
+        }
         let told = self.told.as_ref().and_then(|told| Some((told.track?, told.participant?, told.first_timestamp?)));
         matches!((told, &self.last), (Some((track, participant, first)), Some(last))
             if last.track == track && last.owner == participant && is_since(last.time, first))
@@ -124,7 +146,12 @@ impl Slot {
             faults.push(format!("track {} begins without a keyframe", packet.track));
         }
         faults.extend(self.note_number(packet.seq, packet.time));
-        if !self.fits(&packet) {
+        if self.face == Face::First {
+            self.face = Face::Always(packet.owner);
+        }
+        if let Face::Always(owner) = self.face {
+            faults.extend((packet.owner != owner).then(|| format!("a packet of {} in the place of {owner}", packet.owner)));
+        } else if !self.fits(&packet) {
             self.unexplained.push_back((packet, now));
             if self.unexplained.len() > UNEXPLAINED_MAX {
                 faults.extend(self.unexplained.pop_front().map(|(packet, _)| self.unexplained_text(&packet)));
@@ -167,7 +194,8 @@ impl Slot {
             self.unexplained.pop_front();
             faults.push(self.unexplained_text(&packet));
         }
-        let sends = self.told.as_ref().is_some_and(|told| told.first_timestamp.is_some() && told.reason.is_none());
+        let sends =
+            self.face != Face::Told || self.told.as_ref().is_some_and(|told| told.first_timestamp.is_some() && told.reason.is_none());
         let since = self.last_at.max(self.told_at);
         if self.video && sends && !self.frozen && since.is_some_and(|at| now - at > FREEZE) {
             self.frozen = true;
@@ -275,6 +303,20 @@ mod tests {
         now += Duration::from_millis(600);
         slot.handle_timeout(now);
         assert_eq!(slot.freezes, 1);
+    }
+
+    #[test]
+    fn where_nobody_tells_the_first_face_stays() {
+        let mut now = Instant::now();
+        let mut slot = Slot::with_face(true, Face::First);
+        assert!(!slot.is_right());
+        assert!(slot.handle_packet(packet(1, 5, 1), now).is_empty());
+        assert!(slot.is_right());
+        now += Duration::from_secs(2);
+        assert!(slot.handle_timeout(now).is_empty(), "nothing waits to be explained");
+        assert_eq!(slot.freezes, 1);
+        assert_eq!(slot.handle_packet(packet(2, 6, 2), now), ["a packet of 20 in the place of 10"]);
+        assert!(!slot.is_right());
     }
 
     #[test]

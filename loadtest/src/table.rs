@@ -83,9 +83,6 @@ impl Report {
         rows.push(("lost before repair", number(clients.lost_before_repair as f64)));
         rows.push(("lost after repair", number(clients.lost_after_repair as f64)));
         rows.push(("freezes", number(clients.freezes as f64)));
-        if clients.layer_switches > 0 {
-            rows.push(("layer switches", number(clients.layer_switches as f64)));
-        }
         rows.push(("keyframe requests", number(clients.keyframe_requests as f64)));
         rows.push(("faults", number(clients.faults as f64)));
         rows.push(("bots late, at most", format!("{:.1} ms", clients.late_ms_max)));

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`Peer`] (`peer`, `drive`) | one client's connection; every change of the `Rtc` and every drain |
 //! | [`Offer`], [`Answer`] (`offer`) | SDP as text: bounds, sections, layers |
-//! | `egress`, `sending`, `header`, `history`, `outbox`, `repeats`, `report`, `srtp` | the send side, which is ours |
+//! | `egress`, `counters`, `sending`, `header`, `history`, `outbox`, `repeats`, `report`, `srtp` | the send side, which is ours |
 //! | `pacer` | when a packet leaves |
 //! | `bwe` | how much a receiver's link carries |
 //! | `feedback`, `ledger`, `replay` | the RTCP that receivers send, and which packets it speaks of |
@@ -18,6 +18,7 @@
 //! Pure like the rest of the core: bytes and `now` come in, bytes and events go out. Nothing here knows sockets, rooms' policies or names.
 
 mod bwe;
+mod counters;
 mod drive;
 mod egress;
 mod feedback;

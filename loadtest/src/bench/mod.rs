@@ -5,11 +5,9 @@
 //! stock     the same packets by str0m's own send path
 //! floor     fixed code that shares nothing with the server
 //! wire      the whole server with its sockets                         floor: cipher and sends
-//! cpu       what a process has used
 //! hall      a shard, its clients and a clock of its own
 //! ```
 
-pub mod cpu;
 pub mod floor;
 pub mod forward;
 pub mod hall;

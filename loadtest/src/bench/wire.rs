@@ -8,13 +8,15 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use aws_lc_rs::aead::LessSafeKey;
 use ninefold::api::protocol::RoomMode;
 use tokio::time::sleep;
 
-use super::{cpu, floor};
+use super::floor;
 use crate::bot::{Bot, BotKit, Place};
 use crate::http::Target;
 use crate::media::{AUDIO_EVERY, Camera};
+use crate::process::Process;
 use crate::server::Metrics;
 
 /// Between two joins.
@@ -22,6 +24,8 @@ const JOIN_EVERY: Duration = Duration::from_millis(15);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Estimates rise, the storm of joins is over.
 const SETTLE: Duration = Duration::from_secs(6);
+/// Of a packet of sound.
+const VOICE_BYTES: usize = 80;
 
 /// What is run.
 #[derive(Clone, Debug)]
@@ -105,7 +109,9 @@ impl Drop for Server {
 /// Measures one number of viewers.
 pub async fn measure(binary: &Path, plan: &Plan) -> Result<Line, String> {
     let server = Server::start(binary, plan.shards)?;
-    let empty = cpu::memory(server.pid())?;
+    let process = Process::find(server.pid())?;
+    let memory = || process.rss_bytes().ok_or("the server is gone");
+    let empty = memory()?;
     let bots = join(&server, plan).await?;
     sleep(SETTLE).await;
     let counted = |bots: &[Bot]| bots.iter().map(|bot| bot.look(|seen| seen.packets())).sum::<u64>();
@@ -117,7 +123,7 @@ pub async fn measure(binary: &Path, plan: &Plan) -> Result<Line, String> {
     let sum = |of: fn(&crate::seen::Seen) -> u64| bots.iter().map(|bot| bot.look(of)).sum::<u64>();
     let missed = sum(|seen| seen.slots.values().map(|slot| slot.missed).sum());
     let freezes = sum(|seen| seen.freezes()) - freezes;
-    let memory = (cpu::memory(server.pid())? as f64 - empty as f64) / 1e3 / plan.viewers as f64;
+    let memory = (memory()? as f64 - empty as f64) / 1e3 / plan.viewers as f64;
     bots.iter().for_each(|bot| bot.client().publishing = false);
     sleep(Duration::from_secs(1)).await;
     let lost = (missed, sum(|seen| seen.lost()));
@@ -175,8 +181,8 @@ impl Reading {
         Ok(Reading {
             packets: get("ninefold_rtp_packets_sent_total")?,
             calls: get("ninefold_send_calls_total")?,
-            server: cpu::seconds(server.pid())?,
-            own: cpu::seconds(std::process::id())?,
+            server: Process::find(server.pid())?.cpu_seconds().ok_or("the server is gone")?,
+            own: Process::own().cpu_seconds().unwrap_or_default(),
         })
     }
 }
@@ -197,15 +203,11 @@ async fn floor_of(plan: &Plan, packets: f64, calls: f64) -> Result<f64, String> 
     let settings = [("--parts", parts), ("--splits", splits as usize), ("--payload", payload / parts), ("--fps", plan.camera.fps as usize)];
     command.arg("floor-of-wire").args(settings.iter().flat_map(|(name, value)| [(*name).to_owned(), value.to_string()]));
     command.arg("--seconds").arg(plan.duration.as_secs().max(1).to_string()).arg("--ports").arg(ports.join(","));
+    eprintln!("  each viewer: {packets:.0} packets in {calls:.0} calls a second; the floor sends a frame in {splits:.0}");
     let output = tokio::task::spawn_blocking(move || command.stderr(Stdio::inherit()).output()).await.map_err(text)?.map_err(text)?;
     readers.iter().for_each(tokio::task::JoinHandle::abort);
     let cost = String::from_utf8_lossy(&output.stdout).trim().parse::<f64>();
-    tracing_line(packets, calls, splits);
     cost.map_err(|_| "the floor could not be measured".to_owned())
-}
-
-fn tracing_line(packets: f64, calls: f64, splits: f64) {
-    eprintln!("  each viewer: {packets:.0} packets in {calls:.0} calls a second; the floor sends a frame in {splits:.0}");
 }
 
 fn text(error: impl std::fmt::Display) -> String {
@@ -250,46 +252,80 @@ pub struct FloorArguments {
 }
 
 /// Seals and sends, and nothing else; returns microseconds of the processor for each packet.
+#[expect(clippy::disallowed_methods, reason = "a program of its own, which has nothing to do before its next frame")]
 pub fn run_floor(arguments: &FloorArguments) -> Result<f64, String> {
     let FloorArguments { parts, splits, payload, fps, seconds, ports } = arguments;
-    let socket = UdpSocket::bind("127.0.0.1:0").map_err(text)?;
-    let state = quinn_udp::UdpSocketState::new((&socket).into()).map_err(text)?;
-    let receivers: Vec<(SocketAddr, _)> =
-        ports.iter().enumerate().map(|(index, port)| (([127, 0, 0, 1], *port).into(), floor::key(index, true))).collect();
-    let datagram = floor::OVERHEAD + payload;
-    let (mut frame, mut voice) = (vec![7; datagram * parts.div_ceil(*splits)], vec![7; floor::OVERHEAD + 80]);
-    let (mut packets, mut number, began) = (0u64, 0u64, Instant::now());
-    let before = cpu::seconds(std::process::id())?;
-    let mut due = [Duration::ZERO; 2];
-    let every = [Duration::from_secs(1) / *fps, AUDIO_EVERY];
+    let mut sender = Sender::new(ports)?;
+    let began = Instant::now();
+    let before = Process::own().cpu_seconds().unwrap_or_default();
+    let mut frames = Stream {
+        every: Duration::from_secs(1) / *fps,
+        due: Duration::ZERO,
+        parts: *parts,
+        at_once: parts.div_ceil(*splits),
+        payload: *payload,
+    };
+    let mut voice = Stream { every: AUDIO_EVERY, due: Duration::ZERO, parts: 1, at_once: 1, payload: VOICE_BYTES };
     while began.elapsed() < Duration::from_secs(*seconds) {
-        std::thread::sleep(due.iter().min().map_or(Duration::ZERO, |at| at.saturating_sub(began.elapsed())));
-        for kind in 0..2 {
-            if due[kind] > began.elapsed() {
-                continue;
-            }
-            due[kind] += every[kind];
-            for (address, key) in &receivers {
-                let mut left = if kind == 0 { *parts } else { 1 };
-                while left > 0 {
-                    let (buffer, size) = if kind == 0 { (&mut frame, datagram) } else { (&mut voice, floor::OVERHEAD + 80) };
-                    let count = (buffer.len() / size).min(left);
-                    for packet in buffer[..count * size].chunks_mut(size) {
-                        number += 1;
-                        floor::seal_one(key, packet, number);
-                    }
-                    let contents = &buffer[..count * size];
-                    let segment_size = (count > 1).then_some(size);
-                    let transmit = quinn_udp::Transmit { destination: *address, ecn: None, contents, segment_size, src_ip: None };
-                    // A full buffer costs what a call costs.
-                    let _ = state.try_send((&socket).into(), &transmit);
-                    left -= count;
-                    packets += count as u64;
-                }
+        std::thread::sleep(frames.due.min(voice.due).saturating_sub(began.elapsed()));
+        for stream in [&mut frames, &mut voice] {
+            if stream.due <= began.elapsed() {
+                stream.due += stream.every;
+                sender.send(stream);
             }
         }
     }
-    Ok((cpu::seconds(std::process::id())? - before) * 1e6 / packets as f64)
+    let used = Process::own().cpu_seconds().unwrap_or_default() - before;
+    Ok(used * 1e6 / sender.packets as f64)
+}
+
+/// Frames of so many packets, so many of which leave in one call.
+struct Stream {
+    every: Duration,
+    due: Duration,
+    parts: usize,
+    at_once: usize,
+    payload: usize,
+}
+
+/// The floor's socket and those whom it sends to.
+struct Sender {
+    socket: UdpSocket,
+    state: quinn_udp::UdpSocketState,
+    receivers: Vec<(SocketAddr, LessSafeKey)>,
+    buffer: Vec<u8>,
+    packets: u64,
+}
+
+impl Sender {
+    fn new(ports: &[u16]) -> Result<Sender, String> {
+        let socket = UdpSocket::bind("127.0.0.1:0").map_err(text)?;
+        let state = quinn_udp::UdpSocketState::new((&socket).into()).map_err(text)?;
+        let receiver = |(index, port): (usize, &u16)| (([127, 0, 0, 1], *port).into(), floor::key(index, true));
+        let receivers = ports.iter().enumerate().map(receiver).collect();
+        Ok(Sender { socket, state, receivers, buffer: vec![7; 64 * 1024], packets: 0 })
+    }
+
+    /// One frame to everybody.
+    fn send(&mut self, stream: &Stream) {
+        let size = floor::OVERHEAD + stream.payload;
+        for (address, key) in &self.receivers {
+            let mut left = stream.parts;
+            while left > 0 {
+                let count = stream.at_once.min(left);
+                for packet in self.buffer[..count * size].chunks_mut(size) {
+                    self.packets += 1;
+                    floor::seal_one(key, packet, self.packets);
+                }
+                let contents = &self.buffer[..count * size];
+                let segment_size = (count > 1).then_some(size);
+                let transmit = quinn_udp::Transmit { destination: *address, ecn: None, contents, segment_size, src_ip: None };
+                // A full buffer costs what a call costs.
+                let _ = self.state.try_send((&self.socket).into(), &transmit);
+                left -= count;
+            }
+        }
+    }
 }
 
 /// The table, in Markdown.

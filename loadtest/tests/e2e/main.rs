@@ -5,6 +5,7 @@
 
 mod data;
 mod hostile;
+mod janus;
 mod load;
 mod moderation;
 mod network;
@@ -17,4 +18,5 @@ mod server;
 mod settings;
 mod strangers;
 mod tcp;
+mod whip;
 mod wire;

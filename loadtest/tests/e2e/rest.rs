@@ -58,7 +58,7 @@ async fn a_permanent_room_stays_when_it_is_empty() {
     let made = server.request("POST", "/api/v1/rooms", Some(json!({"name": "产品", "mode": "broadcast"}))).await;
     let room = json!({"name": "产品", "mode": "broadcast", "participants": 0, "viewers": 0, "tracks": 0, "permanent": true});
     assert_eq!((made.status, pick(&made.json(), &room)), (201, room));
-    assert!(made.head.iter().any(|line| line == "location: /api/v1/rooms/%e4%ba%a7%e5%93%81"), "{:?}", made.head);
+    assert!(made.head.iter().any(|line| line == "location: /api/v1/rooms/%E4%BA%A7%E5%93%81"), "{:?}", made.head);
     assert_eq!(server.get("/api/v1/rooms/%E4%BA%A7%E5%93%81").await.json(), made.json());
 
     let ada = server.join("产品", &BotKit::person("Ada")).await;
