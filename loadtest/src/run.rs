@@ -5,7 +5,7 @@
 //! ```
 //!
 //! The server is measured only while everybody is there. Whatever happens after the first join, the bots say goodbye and there is a report of what was
-//! seen until then. Steps and their outcomes pass through [`Run::go`]; what takes time is a task of its own, so nothing holds up anything.
+//! seen until then. Steps and their outcomes pass through `Run::go`; what takes time is a task of its own, so nothing holds up anything.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
