@@ -260,6 +260,8 @@ pub const DATA_CHANNELS_MAX: usize = 8;
 pub const SCTP_STREAMS_MAX: u16 = 64;
 /// SCTP packets of one connection that begin an association; browsers send one, and repeat it at most eight times. More: dropped.
 pub const SCTP_INITS_MAX: u32 = 16;
+/// Packets noted for all receivers of a shard within a tick; a large keyframe for ten thousand viewers is half of it. More: dropped, counted.
+pub const OUTGOING_MAX: usize = 1 << 20;
 /// Bytes waiting to leave for one peer within a tick. More: dropped, counted.
 pub const OUTBOX_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of one received RTP payload: a full Ethernet frame holds less. Longer: dropped before a slot has numbered it, counted.

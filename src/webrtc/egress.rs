@@ -329,7 +329,7 @@ impl Egress {
         let session = self.session.as_ref()?;
         let stream = self.streams.get_mut(usize::from(slot.0))?;
         let rtx = stream.config.rtx?;
-        let pt = stream.config.codecs.iter().find(|c| c.codec == sent.packet.codec)?.rtx?;
+        let pt = stream.types(sent.packet.codec)?.rtx?;
         let out = Outgoing { session, transport: self.ledger.next(), abs_send_time: abs_send_time(self.epoch.0, now) };
         let payload = &sent.packet.payload[..];
         let place = Place { pt, payload, within: None, ssrc: rtx, index: stream.rtx_index, original: Some(sent.header.seq as u16) };

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Core, Waiter};
-use crate::metrics::Drops;
+use crate::limits::OUTGOING_MAX;
+use crate::metrics::{DropReason, Drops};
 use crate::room::Forward;
 use crate::rtp::Packet;
 use crate::webrtc::{Outbox, Path, Peer};
@@ -68,7 +69,11 @@ impl Outgoing {
         }
     }
 
-    fn push(&mut self, chain: &mut Chain, forward: Forward, packet: u32) {
+    /// `false`: there is no room in this tick.
+    fn push(&mut self, chain: &mut Chain, forward: Forward, packet: u32) -> bool {
+        if self.queue.len() == OUTGOING_MAX {
+            return false;
+        }
         let index = self.queue.len() as u32;
         self.queue.push(Queued { forward, packet, next: NONE });
         match self.queue.get_mut(chain.last as usize) {
@@ -76,6 +81,7 @@ impl Outgoing {
             None => chain.first = index,
         }
         chain.last = index;
+        true
     }
 }
 
@@ -84,7 +90,9 @@ impl Core {
     #[inline]
     pub(super) fn queue(&mut self, forward: Forward, packet: u32) {
         let Some(member) = self.members.get_mut(&forward.peer) else { return };
-        self.outgoing.push(&mut member.chain, forward, packet);
+        if !self.outgoing.push(&mut member.chain, forward, packet) {
+            return self.counters.drops.count(DropReason::OutboxFull);
+        }
         if !member.touched {
             member.touched = true;
             self.touched.push(forward.peer);
@@ -120,5 +128,21 @@ impl Core {
         if let Some(now) = now {
             self.end_broken(now);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{PeerId, SlotIndex, TrackId};
+    use crate::rtp::{Patch, Rewritten};
+
+    #[test]
+    fn a_tick_has_room_for_so_many() {
+        let header = Rewritten { seq: 1, timestamp: 0, marker: false, empty: false, begins: false, patch: Patch::default() };
+        let forward = Forward { peer: PeerId(1), slot: SlotIndex(0), track: TrackId(1), header };
+        let (mut outgoing, mut chain) = (Outgoing::default(), Chain::default());
+        let pushed = (0..2 * OUTGOING_MAX).filter(|_| outgoing.push(&mut chain, forward, 0)).count();
+        assert_eq!((pushed, chain.first, chain.last as usize), (OUTGOING_MAX, 0, OUTGOING_MAX - 1));
     }
 }
